@@ -1,0 +1,1 @@
+"""Emergent misalignment: grow model organisms, measure how far the damage spreads."""
