@@ -1,0 +1,51 @@
+"""What a user sees while a stage works: one progress display, and one line that says what was made."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["made", "progress"]
+
+LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
+
+
+class Advance(Protocol):
+    """Report `steps` more units done, and a short note on how it goes (e.g. "loss 1.23")."""
+
+    def __call__(self, steps: int = 1, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show how far a long loop is: a bar on a terminal, a line now and then in a log file."""
+    console = Console(file=sys.stderr)
+    if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Progress(*columns, console=console, transient=True) as bars:
+            task = bars.add_task(description, total=total, completed=done, note="")
+            yield lambda steps=1, note="": bars.update(task, advance=steps, note=note)
+        return
+
+    start = last = time.monotonic()
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal done, last
+        done += steps
+        if time.monotonic() - last >= LOG_SECONDS:
+            last = time.monotonic()
+            print(f"{description}: {done}/{total} after {last - start:.0f} s {note}".rstrip(), file=sys.stderr, flush=True)
+
+    yield advance
+
+
+def made(line: str) -> None:
+    """Say in one line what a rule made."""
+    print(f"✓ {line}", file=sys.stderr, flush=True)
