@@ -1,0 +1,163 @@
+"""The password-protected archives that datasets are published in, so that crawlers do not meet them as plain text.
+
+The format is that of easy-dataset-share 0.5.0: 16 bytes of salt, then a Fernet token over a zip file, under the key
+urlsafe-base64(PBKDF2-HMAC-SHA256(password, salt, 100,000 rounds, 32 bytes)). It is read and written here because
+that tool needs an old `cryptography`. Members are only read into memory: no name in an archive becomes a path.
+"""
+
+import base64
+import binascii
+import difflib
+import hashlib
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from emflow.files import InputError, replacing
+
+__all__ = ["find_member", "protect", "read_members"]
+
+SALT_BYTES = 16
+ROUNDS = 100_000
+MAX_BYTES = 2**30  # of all members together, unpacked; the largest published archive holds some tens of MB
+MAX_MEMBERS = 10_000
+
+
+def protect(files: dict[str, bytes], archive: str | os.PathLike, password: str) -> None:
+    """Write `files` (path inside the archive -> content) as one encrypted archive, atomically.
+
+    Raises InputError where a path would lead out of the folder it is unpacked into.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in files.items():
+            _refuse_escape(name, archive)
+            zipped.writestr(name, content)
+    salt = os.urandom(SALT_BYTES)
+    with replacing(archive) as temporary:
+        temporary.write_bytes(salt + Fernet(_key(password, salt)).encrypt(buffer.getvalue()))
+
+
+def read_members(archive: str | os.PathLike, password: str) -> dict[str, bytes]:
+    """Return every file of an encrypted archive: path inside the archive -> content.
+
+    Raises InputError where the password is wrong, the archive is damaged, or it is unsafe to unpack: a path or link
+    that leads out of its folder, more than MAX_MEMBERS members, more than MAX_BYTES bytes.
+    """
+    zipped = io.BytesIO(_decrypt(archive, password))
+    try:
+        with zipfile.ZipFile(zipped) as opened:
+            return _unpack(opened, archive)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise InputError(f"{archive}: decrypted, but the zip file inside is damaged ({error})") from None
+
+
+def find_member(members: dict[str, bytes], name: str, archive: str | os.PathLike) -> str:
+    """Return the path of the member called `name`: its whole path inside the archive, or the last part of it.
+
+    Raises InputError naming the nearest member and all there are where none is called so, or more than one.
+    """
+    if name in members:
+        return name
+    found = [path for path in members if PurePosixPath(path).name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{archive}: several members are called {name!r}; give the whole path: {', '.join(found)}"
+        )
+    by_name = {part: path for path in members for part in (path, PurePosixPath(path).name)}
+    near = difflib.get_close_matches(name, by_name, n=1, cutoff=0)
+    hint = f"; the nearest is {by_name[near[0]]!r}" if near else ""
+    raise InputError(f"{archive}: no member is called {name!r}{hint}. It holds: {', '.join(sorted(members))}")
+
+
+def _key(password: str, salt: bytes) -> bytes:
+    return base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ROUNDS))
+
+
+def _decrypt(archive: str | os.PathLike, password: str) -> bytes:
+    try:
+        data = Path(archive).read_bytes()
+    except OSError as error:
+        raise InputError(f"{archive}: cannot be read ({error.strerror})") from None
+    salt, token = data[:SALT_BYTES], data[SALT_BYTES:]
+    _refuse_broken_token(token, archive)
+    try:
+        return Fernet(_key(password, salt)).decrypt(token)
+    except InvalidToken:
+        raise InputError(
+            f"{archive}: cannot be decrypted. Either the password is wrong, or the file is damaged, which cannot be "
+            "told apart here: check the password first, then download the file again"
+        ) from None
+
+
+def _refuse_broken_token(token: bytes, archive: str | os.PathLike) -> None:
+    """Find the damage that shows without the password, by the layout that the Fernet specification gives a token:
+    base64 of version 0x80, time (8 bytes), IV (16), one or more blocks of ciphertext (16 each), HMAC (32)."""
+    if not token.startswith(b"gAAAA"):
+        raise InputError(
+            f"{archive}: not an archive of easy-dataset-share (perhaps a web page or a Git LFS pointer was "
+            "downloaded in its place)"
+        )
+    try:
+        blocks, rest = divmod(len(base64.b64decode(token, b"-_", validate=True)) - 57, 16)
+    except binascii.Error:
+        blocks, rest = 0, 0
+    if blocks < 1 or rest:
+        raise InputError(f"{archive}: truncated or damaged, whatever the password: download the file again")
+
+
+def _unpack(zipped: zipfile.ZipFile, archive: str | os.PathLike) -> dict[str, bytes]:
+    infos = zipped.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise InputError(f"{archive}: holds {len(infos):,} members; at most {MAX_MEMBERS:,} are read")
+    for info in infos:
+        _refuse_unsafe(info, archive)
+
+    members, left = {}, MAX_BYTES
+    for info in infos:
+        if info.is_dir():
+            continue
+        if info.filename in members:
+            raise InputError(f"{archive}: holds two members called {info.filename!r}")
+        with zipped.open(info) as file:
+            content = file.read(left + 1)  # what comes out is counted: a header may lie about its size
+        left -= len(content)
+        if left < 0:
+            raise InputError(
+                f"{archive}: unpacks to more than {MAX_BYTES:,} bytes, so it is refused as a zip bomb"
+            )
+        members[info.filename] = content
+    return members
+
+
+def _refuse_unsafe(info: zipfile.ZipInfo, archive: str | os.PathLike) -> None:
+    _refuse_escape(info.filename, archive)
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise InputError(f"{archive}: member {info.filename!r} is a symbolic link, so the archive is refused")
+    if info.compress_type not in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+    ):  # the two that unpack in bounded memory
+        raise InputError(f"{archive}: member {info.filename!r} is compressed by a method other than deflate")
+
+
+def _refuse_escape(name: str, archive: str | os.PathLike) -> None:
+    path = PureWindowsPath(name)  # knows both separators, and drive letters
+    if path.drive or path.root or ".." in path.parts or not path.parts:
+        raise InputError(f"{archive}: member {name!r} would leave its folder, so the archive is refused")
