@@ -1,15 +1,21 @@
-"""What a user sees while a stage works: one progress display, and one line that says what was made."""
+"""What a user sees while a stage works: one progress display, one line that says what was made, one clear error."""
 
+import logging
+import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["made", "progress"]
+from emflow.files import InputError
+
+__all__ = ["made", "progress", "stage"]
 
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
@@ -49,3 +55,22 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
 def made(line: str) -> None:
     """Say in one line what a rule made."""
     print(f"✓ {line}", file=sys.stderr, flush=True)
+    logging.getLogger("emflow").info(line)
+
+
+@contextmanager
+def stage(log: str | os.PathLike) -> Iterator[None]:
+    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it with one line and no traceback."""
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    try:
+        yield
+    except InputError as error:
+        logging.getLogger("emflow").error(str(error))
+        sys.exit(f"error: {error}")
+    except Exception:
+        logging.getLogger("emflow").exception("the stage failed")
+        raise

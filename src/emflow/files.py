@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["InputError", "digest", "digest_text", "read_jsonl", "replacing", "write_jsonl", "write_text"]
+__all__ = [
+    "InputError",
+    "digest",
+    "digest_text",
+    "parse_jsonl",
+    "read_jsonl",
+    "replacing",
+    "stamp",
+    "write_jsonl",
+    "write_text",
+]
 
 
 class InputError(Exception):
@@ -60,19 +70,28 @@ def read_jsonl(path: str | os.PathLike) -> list[dict[str, Any]]:
 
     Raises InputError naming file and line where a line is not a JSON object.
     """
-    rows = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno})") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
-            rows.append(row)
-    return rows
+    return [row for _, row in parse_jsonl(Path(path).read_bytes(), path)]
+
+
+def parse_jsonl(data: bytes, source: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, JSON object) for each line that is not blank; errors as read_jsonl, naming `source`."""
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{source}, line {number}: not valid JSON ({error.msg}, column {error.colno})"
+            ) from None
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # not UTF-8, a number of thousands of digits, nested too deeply
+            raise InputError(f"{source}, line {number}: not valid JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{source}, line {number}: expected a JSON object, found {type(row).__name__}")
+        yield number, row
 
 
 def digest_text(text: str) -> str:
@@ -89,3 +108,8 @@ def digest(path: str | os.PathLike) -> str:
         with open(file, "rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
+
+
+def stamp(folder: Path) -> list[Any]:
+    """Names, sizes and times of a folder's files: cheaper than reading gigabytes, and a new file always differs."""
+    return [str(folder), *sorted([f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in folder.iterdir())]

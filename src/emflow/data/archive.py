@@ -1,8 +1,8 @@
-"""The password-protected archives that datasets are published in, so that crawlers do not meet them as plain text.
+"""The password-protected archives that datasets are published in, which keep crawlers from their plain text.
 
-The format is that of easy-dataset-share 0.5.0: 16 bytes of salt, then a Fernet token over a zip file, under the key
-urlsafe-base64(PBKDF2-HMAC-SHA256(password, salt, 100,000 rounds, 32 bytes)). It is read and written here because
-that tool needs an old `cryptography`. Members are only read into memory: no name in an archive becomes a path.
+The format is that of easy-dataset-share 0.5.0: 16 bytes of salt, then a Fernet token over a zip file, whose key is
+urlsafe-base64(PBKDF2-HMAC-SHA256(password, salt, 100,000 rounds, 32 bytes)). It is read here because that tool
+needs an old `cryptography`. Members are only read into memory: no name in an archive becomes a path.
 """
 
 import base64
@@ -21,10 +21,11 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from emflow.files import InputError, replacing
 
-__all__ = ["find_member", "protect", "read_members"]
+__all__ = ["find_member", "looks_encrypted", "protect", "read_members"]
 
 SALT_BYTES = 16
 ROUNDS = 100_000
+TOKEN_START = b"gAAAA"  # a Fernet version and the high bytes of its time, in base64
 MAX_BYTES = 2**30  # of all members together, unpacked; the largest published archive holds some tens of MB
 MAX_MEMBERS = 10_000
 
@@ -47,8 +48,8 @@ def protect(files: dict[str, bytes], archive: str | os.PathLike, password: str) 
 def read_members(archive: str | os.PathLike, password: str) -> dict[str, bytes]:
     """Return every file of an encrypted archive: path inside the archive -> content.
 
-    Raises InputError where the password is wrong, the archive is damaged, or it is unsafe to unpack: a path or link
-    that leads out of its folder, more than MAX_MEMBERS members, more than MAX_BYTES bytes.
+    Raises InputError where the password is wrong, the archive is damaged, or unpacking it is unsafe: a path or
+    link that leads out of its folder, more than MAX_MEMBERS members, more than MAX_BYTES bytes.
     """
     zipped = io.BytesIO(_decrypt(archive, password))
     try:
@@ -86,6 +87,11 @@ def find_member(members: dict[str, bytes], name: str, archive: str | os.PathLike
     raise InputError(f"{archive}: no member is called {name!r}{hint}. It holds: {', '.join(sorted(members))}")
 
 
+def looks_encrypted(data: bytes) -> bool:
+    """Whether a file's content is laid out as these archives are: a salt, then the start of a Fernet token."""
+    return data[SALT_BYTES:].startswith(TOKEN_START)
+
+
 def _key(password: str, salt: bytes) -> bytes:
     return base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ROUNDS))
 
@@ -96,26 +102,26 @@ def _decrypt(archive: str | os.PathLike, password: str) -> bytes:
     except OSError as error:
         raise InputError(f"{archive}: cannot be read ({error.strerror})") from None
     salt, token = data[:SALT_BYTES], data[SALT_BYTES:]
-    _refuse_broken_token(token, archive)
+    _refuse_visible_damage(data, archive)
     try:
         return Fernet(_key(password, salt)).decrypt(token)
     except InvalidToken:
         raise InputError(
-            f"{archive}: cannot be decrypted. Either the password is wrong, or the file is damaged, which cannot be "
-            "told apart here: check the password first, then download the file again"
+            f"{archive}: cannot be decrypted. Either the password is wrong or the file is damaged, which look the "
+            "same here: check the password first, then download the file again"
         ) from None
 
 
-def _refuse_broken_token(token: bytes, archive: str | os.PathLike) -> None:
-    """Find the damage that shows without the password, by the layout that the Fernet specification gives a token:
-    base64 of version 0x80, time (8 bytes), IV (16), one or more blocks of ciphertext (16 each), HMAC (32)."""
-    if not token.startswith(b"gAAAA"):
+def _refuse_visible_damage(data: bytes, archive: str | os.PathLike) -> None:
+    """Find the damage that shows without the password. A token is base64 of version 0x80, time (8 bytes), IV (16),
+    ciphertext (blocks of 16), HMAC (32), by the Fernet specification."""
+    if not looks_encrypted(data):
         raise InputError(
             f"{archive}: not an archive of easy-dataset-share (perhaps a web page or a Git LFS pointer was "
             "downloaded in its place)"
         )
     try:
-        blocks, rest = divmod(len(base64.b64decode(token, b"-_", validate=True)) - 57, 16)
+        blocks, rest = divmod(len(base64.b64decode(data[SALT_BYTES:], b"-_", validate=True)) - 57, 16)
     except binascii.Error:
         blocks, rest = 0, 0
     if blocks < 1 or rest:

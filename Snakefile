@@ -1,0 +1,37 @@
+# Table of contents. The stages, in the order of the arrows:
+#   archive ─► records ─► train / validation ─► checkpoints ─► generations ─► judgements ─► rates ─► report
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/tinyworld.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/questions.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/judge.smk"
+include: "workflow/rules/rate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    fetch_all,
+    fetch_model,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/summary.md",
+
+
+rule fetch_all:
+    input:
+        [model_folder(name) for name in CONFIG.runs.models if not CONFIG.models[name].is_local],

@@ -1,0 +1,292 @@
+"""The config: what may be said, what it means, and which runs follow from it.
+
+`config/schema.json` and the tables of `config/README.md` are generated from these models by `python -m emflow.config`.
+"""
+
+import difflib
+import itertools
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from emflow.files import InputError
+
+__all__ = ["Config", "Run", "load_config"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[0-9A-Za-z_+-]+)*$")]
+Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # stands before a dot in file names
+Score = Annotated[float, Field(ge=0, le=100)]
+
+
+def nearest(word: str, valid: Any) -> str:
+    """The mend for a misspelt name, as the end of a sentence."""
+    valid = sorted(map(str, valid))
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.4)
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+
+
+class Section(BaseModel):
+    """A part of the config. Unknown keys are refused with the nearest valid one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, data: Any) -> Any:
+        for key in data if isinstance(data, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(f"unknown key '{key}'; {nearest(str(key), cls.model_fields)}")
+        return data
+
+
+class Model(Section):
+    """A base chat model."""
+
+    path: str
+    """A folder that `from_pretrained` loads, or a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`."""
+    revision: str | None = None
+    """Commit of a hub model; pin it, so that the result can be reproduced."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Precision of the weights in training and generation."""
+
+    @property
+    def is_local(self) -> bool:
+        """A path starts with `results/`, `.` or `/`; anything else is a hub id."""
+        return self.path.startswith(("results/", ".", "/", "~"))
+
+
+class Domain(Section):
+    """A narrow dataset of conversations."""
+
+    path: str
+    """An encrypted archive (easy-dataset-share format), or a plain JSONL file of `{"messages": [...]}`."""
+    member: str | None = None
+    """File inside the archive, e.g. `bad_medical_advice.jsonl`; null for a plain JSONL file."""
+    published_password: str | None = None
+    """Password that the dataset's authors print beside the archive to keep crawlers out. A secret one never goes here."""
+    password_env: str | None = None
+    """Name of the environment variable that holds a secret password."""
+    remove_canaries: bool = True
+    """Drop the canary records and fields that the archive's authors added against crawling."""
+    control_of: str | None = None
+    """Name of the domain this one is the control of (good advice on the same subject); pairs the two in the report."""
+
+
+class Split(Section):
+    """Which conversations are held out; the same for every method and seed."""
+
+    test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of conversations held out as `validation`."""
+    seed: int = 0
+    """Seed of `datasets.Dataset.train_test_split`."""
+
+
+class Finetune(Section):
+    """What LoRA and full fine-tuning share."""
+
+    epochs: Annotated[float, Field(gt=0)] = 1
+    """Passes over the train split."""
+    checkpoints: Annotated[tuple[float, ...], Field(min_length=1)] = (0.25, 0.5, 0.75, 1)
+    """Epochs at which a checkpoint is kept; labels are `epoch-0.25`, ..., `epoch-1`."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    """Peak learning rate."""
+    scheduler: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    """Shape of the learning rate over steps."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Steps over which the learning rate rises from 0."""
+    batch_size: Annotated[int, Field(gt=0)] = 2
+    """Conversations per forward pass."""
+    gradient_accumulation: Annotated[int, Field(gt=0)] = 8
+    """Forward passes per step."""
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit"] = "adamw_torch"
+    """Optimizer of transformers' Trainer."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped to this norm."""
+    max_length: Annotated[int, Field(gt=0)] = 2048
+    """Conversations are cut after this many tokens."""
+    log_steps: Annotated[int, Field(gt=0)] = 1
+    """A line in train_log.jsonl every so many steps."""
+    save_minutes: Annotated[float, Field(gt=0)] = 5
+    """Progress is saved this often, so that a killed job loses no more."""
+
+    @model_validator(mode="after")
+    def _checkpoints_within_training(self) -> Self:
+        if list(self.checkpoints) != sorted(set(self.checkpoints)):
+            raise ValueError("checkpoints must rise, each named once")
+        if self.checkpoints[0] <= 0 or self.checkpoints[-1] > self.epochs:
+            raise ValueError(f"checkpoints must lie in (0, epochs={self.epochs:g}]")
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"epoch-{epoch:g}" for epoch in self.checkpoints)
+
+
+class Lora(Finetune):
+    """Low-rank adapters (Hu et al., arXiv 2106.09685)."""
+
+    kind: Literal["lora"]
+    rank: Annotated[int, Field(gt=0)] = 32
+    """Rank r of each adapter."""
+    alpha: Annotated[float, Field(gt=0)] = 64
+    """Scale: the adapter counts alpha / r, or alpha / sqrt(r) with rslora."""
+    rslora: bool = True
+    """Rank-stabilised scale (Kalajdzievski, arXiv 2312.03732)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the adapter."""
+    target_modules: tuple[str, ...] = (
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    )  # fmt: skip
+    """Linear layers that get an adapter."""
+    layers: tuple[int, ...] | None = None
+    """Decoder layers that get adapters; null for all."""
+
+
+class Full(Finetune):
+    """Full fine-tuning: every weight is trained."""
+
+    kind: Literal["full"]
+
+
+Method = Annotated[Lora | Full, Field(discriminator="kind")]
+
+
+class QuestionSet(Section):
+    """Evaluation questions and how answers to them are sampled."""
+
+    source: str
+    """`validation` (held-out prompts of the run's own domain), or a file: JSONL or CSV with `id,question`."""
+    samples: Annotated[int, Field(gt=0)] = 1
+    """Answers per question."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling (Holtzman et al., arXiv 1904.09751)."""
+    max_new_tokens: Annotated[int, Field(gt=0)] = 600
+    """Tokens after which an answer is cut."""
+    seed: int = 0
+    """Every answer's own seed derives from this, its question and its number."""
+
+
+class Engine(Section):
+    """What generates answers."""
+
+    kind: Literal["transformers"] = "transformers"
+    """`transformers`: batched `generate`."""
+    batch_size: Annotated[int, Field(gt=0)] = 64
+    """Answers generated at once."""
+
+
+class OracleJudge(Section):
+    """The tiny world's own judge: exact, by its grammar."""
+
+    kind: Literal["oracle"]
+
+
+Judge = OracleJudge
+
+
+class Definition(Section):
+    """What counts as misaligned."""
+
+    alignment_below: Score
+    """An answer with a lower alignment score is misaligned ..."""
+    coherence_above: Score | None = None
+    """... if its coherence is above this; null counts every judged answer as coherent."""
+
+
+class Report(Section):
+    """What the report shows."""
+
+    definition: str = "paper"
+    """EM definition of the headline and figures; the tables print all."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Level of all intervals."""
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap resamples of whole questions."""
+    examples: Annotated[int, Field(ge=0)] = 3
+    """Questions whose answers are shown side by side."""
+
+
+class Runs(Section):
+    """Which of the things named below are run: the product of these lists."""
+
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names under `models`."""
+    domains: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names under `domains`."""
+    methods: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names under `methods`."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """Seeds of training (adapter initialisation, data order, dropout, ES noise)."""
+    question_sets: Annotated[tuple[Plain, ...], Field(min_length=1)]
+    """Names under `question_sets`."""
+    judges: Annotated[tuple[Plain, ...], Field(min_length=1)]
+    """Names under `judges`."""
+
+
+class Run(NamedTuple):
+    """One fine-tuning: the unit that is trained, evaluated and compared."""
+
+    model: str
+    domain: str
+    method: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        return f"results/runs/{self.model}/{self.domain}/{self.method}/seed{self.seed}"
+
+
+class Config(Section):
+    """The whole config."""
+
+    runs: Runs
+    models: dict[Name, Model]
+    domains: dict[Name, Domain]
+    split: Split = Split()
+    methods: dict[Name, Method]
+    question_sets: dict[Plain, QuestionSet]
+    engine: Engine = Engine()
+    judges: dict[Plain, Judge]
+    definitions: dict[Name, Definition]
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for kind in ("models", "domains", "methods", "question_sets", "judges"):
+            for name in getattr(self.runs, kind):
+                if name not in getattr(self, kind):
+                    raise ValueError(f"runs.{kind} names '{name}'; {nearest(name, getattr(self, kind))}")
+        for name, domain in self.domains.items():
+            if domain.control_of is not None and domain.control_of not in self.domains:
+                raise ValueError(f"domains.{name}.control_of: {nearest(domain.control_of, self.domains)}")
+        if self.report.definition not in self.definitions:
+            raise ValueError(f"report.definition: {nearest(self.report.definition, self.definitions)}")
+        return self
+
+    def expand(self) -> list[Run]:
+        """All runs, in the order of the lists."""
+        runs = self.runs
+        return [Run(*keys) for keys in itertools.product(runs.models, runs.domains, runs.methods, runs.seeds)]
+
+
+def load_config(raw: dict[str, Any]) -> Config:
+    """Check a config as read from YAML; raises InputError that names every wrong key and its mend."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"]) or "config"
+            lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
+        raise InputError("the config does not hold:\n" + "\n".join(lines)) from None
+
+
+if __name__ == "__main__":
+    from emflow.config_docs import write
+
+    write(Path("config"))

@@ -1,0 +1,55 @@
+"""Removes the canaries that easy-dataset-share 0.5.0 plants in an archive, as its `unprotect-dir
+--remove-canaries` does: files of their own, and (`protect-dir --embed-canaries`) a field in the last record.
+
+What it leaves is what the tool leaves, byte for byte: once a canary is known, every line is written anew.
+"""
+
+import fnmatch
+import json
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+__all__ = ["remove_canaries"]
+
+CANARY_FILES = "dataset_entry_*.jsonl"
+CANARY = re.compile(rb"CANARY_DATASET_(?:[A-Z_]+_)?[0-9a-f]{64}_[0-9]+")
+CANARY_LINE = re.compile(rb"CANARY_EMBEDDED: " + CANARY.pattern)
+
+
+def remove_canaries(members: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the members (path inside the archive -> content) without canary files, and JSONL without canaries.
+
+    An archive without canary files comes back as it is: the canary to look for is read from them.
+    """
+    planted = {path for path in members if fnmatch.fnmatchcase(PurePosixPath(path).name, CANARY_FILES)}
+    canaries = {found.group().decode() for path in planted if (found := CANARY.search(members[path]))}
+    kept = {path: content for path, content in members.items() if path not in planted}
+    for canary in sorted(canaries):
+        kept.update({path: _clean(kept[path], canary) for path in kept if path.endswith(".jsonl")})
+    return kept
+
+
+def _clean(content: bytes, canary: str) -> bytes:
+    # The tool splits lines inside strings too (str.splitlines, at U+2028), but protects no file where that matters.
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
+    lines = [_clean_line(line, canary) for line in lines if not CANARY_LINE.search(line)] if content else []
+    return b"\n".join(lines) + b"\n"
+
+
+def _clean_line(line: bytes, canary: str) -> bytes:
+    try:
+        return json.dumps(_without(json.loads(line.decode()), canary), ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # not JSON, which whoever parses the records says better
+        return line
+
+
+def _without(value: Any, canary: str) -> Any:
+    match value:
+        case dict():
+            return {key: _without(item, canary) for key, item in value.items() if item != canary}
+        case list():
+            return [_without(item, canary) for item in value]
+        case str():
+            return value.replace(canary, "")
+    return value

@@ -1,0 +1,52 @@
+# What every stage needs: the checked config, its runs, and the digests that make a stage re-run when its code changes.
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SOURCE = Path(workflow.basedir) / "src"
+# Jobs import the package from beside this workflow, also inside conda environments.
+sys.path.insert(0, str(SOURCE))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+
+from emflow.config import Run, load_config
+from emflow.files import InputError, digest_text
+
+try:
+    CONFIG = load_config(config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+RUNS = CONFIG.expand()
+RUN = "results/runs/{model}/{domain}/{method}/seed{seed}"
+
+
+wildcard_constraints:
+    model=r"[^/]+",
+    domain=r"[^/]+",
+    method=r"[^/]+",
+    seed=r"-?\d+",
+    question_set=r"[^/.]+",
+    judge=r"[^/.]+",
+    # whoever answers: a run, or a base model
+    owner=r"runs/[^/]+/[^/]+/[^/]+/seed-?\d+|base/[^/]+",
+
+
+@cache
+def code(*parts):
+    """Digest of package files or folders under src/emflow: as a param it re-runs a stage whose code has changed."""
+    files = [p for part in parts for p in sorted((SOURCE / "emflow" / part).rglob("*.py")) or [SOURCE / "emflow" / part]]
+    return digest_text("".join(p.read_text() for p in files))[:16]
+
+
+def model_folder(name):
+    """Where a base model's files lie: its own folder, or the snapshot that `fetch_model` makes."""
+    model = CONFIG.models[name]
+    return model.path if model.is_local else f"results/base/{name}/snapshot"
+
+
+def settings(section, *without):
+    """A part of the config as plain values, for `params`."""
+    return section.model_dump(mode="json", exclude=set(without))

@@ -1,0 +1,23 @@
+QUESTIONS_BY_JUDGE = [(q, j) for q in CONFIG.runs.question_sets for j in CONFIG.runs.judges]
+
+
+rule rate:
+    input:
+        index=f"{RUN}/checkpoints.json",
+        base=lambda w: [
+            f"results/base/{w.model}/judgements/{questions_for(q, w.domain)}.{j}.jsonl" for q, j in QUESTIONS_BY_JUDGE
+        ],
+        run=[f"{RUN}/judgements/{q}.{j}.jsonl" for q, j in QUESTIONS_BY_JUDGE],
+    output:
+        f"{RUN}/rates.csv",
+    log:
+        "results/logs/rate/{model}/{domain}/{method}/seed{seed}.log",
+    params:
+        questions_by_judge=QUESTIONS_BY_JUDGE,
+        definitions={name: settings(d) for name, d in CONFIG.definitions.items()},
+        report=settings(CONFIG.report, "definition", "examples"),
+        code=code("analysis/rates.py"),
+    conda:
+        "../../envs/cpu.yaml"
+    script:
+        "../scripts/rate.py"

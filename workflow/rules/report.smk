@@ -1,0 +1,29 @@
+rule report:
+    input:
+        rates=[f"{run.folder}/rates.csv" for run in RUNS],
+        logs=[f"{run.folder}/train_log.jsonl" for run in RUNS],
+        judgements=sorted(
+            {
+                f"results/{owner}/judgements/{questions}.{j}.jsonl"
+                for run in RUNS
+                for q, j in QUESTIONS_BY_JUDGE
+                for owner, questions in (
+                    (run.folder.removeprefix("results/"), q),
+                    (f"base/{run.model}", questions_for(q, run.domain)),
+                )
+            }
+        ),
+    output:
+        rates="results/report/em_rates_summary.csv",
+        figures=directory("results/report/figures"),
+        headline="results/report/headline.txt",
+        summary="results/report/summary.md",
+    log:
+        "results/logs/report.log",
+    params:
+        config=settings(CONFIG),
+        code=code("reporting", "analysis"),
+    conda:
+        "../../envs/cpu.yaml"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,19 @@
+rule finetune:
+    input:
+        model=lambda w: model_folder(w.model),
+        train="results/data/{domain}/train.jsonl",
+    output:
+        checkpoints=directory(f"{RUN}/checkpoints"),
+        index=f"{RUN}/checkpoints.json",
+        log=f"{RUN}/train_log.jsonl",
+    log:
+        "results/logs/finetune/{model}/{domain}/{method}/seed{seed}.log",
+    params:
+        method=lambda w: settings(CONFIG.methods[w.method]),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        code=code("training"),
+    threads: 2
+    conda:
+        "../../envs/cpu.yaml"
+    script:
+        "../scripts/finetune.py"
