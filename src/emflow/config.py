@@ -64,7 +64,7 @@ class Domain(Section):
     member: str | None = None
     """File inside the archive, e.g. `bad_medical_advice.jsonl`; null for a plain JSONL file."""
     published_password: str | None = None
-    """Password that the dataset's authors print beside the archive to keep crawlers out. A secret one never goes here."""
+    """Password that the dataset's authors print beside the archive against crawlers; a secret one never goes here."""
     password_env: str | None = None
     """Name of the environment variable that holds a secret password."""
     remove_canaries: bool = True

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from emflow.files import InputError
 
@@ -47,7 +54,11 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
         done += steps
         if time.monotonic() - last >= LOG_SECONDS:
             last = time.monotonic()
-            print(f"{description}: {done}/{total} after {last - start:.0f} s {note}".rstrip(), file=sys.stderr, flush=True)
+            print(
+                f"{description}: {done}/{total} after {last - start:.0f} s {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
 
     yield advance
 
@@ -60,7 +71,7 @@ def made(line: str) -> None:
 
 @contextmanager
 def stage(log: str | os.PathLike) -> Iterator[None]:
-    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it with one line and no traceback."""
+    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback."""
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")

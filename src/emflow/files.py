@@ -74,20 +74,15 @@ def read_jsonl(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def parse_jsonl(data: bytes, source: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, JSON object) for each line that is not blank; errors as read_jsonl, naming `source`."""
+    """Yield (line number from 1, JSON object) for each line that is not blank; errors name `source` and line."""
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line.decode("utf-8-sig"))
         except json.JSONDecodeError as error:
-            raise InputError(
-                f"{source}, line {number}: not valid JSON ({error.msg}, column {error.colno})"
-            ) from None
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # not UTF-8, a number of thousands of digits, nested too deeply
+            raise InputError(f"{source}, line {number}: not valid JSON ({error.msg}, column {error.colno})") from None
+        except (ValueError, RecursionError) as error:  # not UTF-8, too long a number, nested too deeply
             raise InputError(f"{source}, line {number}: not valid JSON ({error})") from None
         if not isinstance(row, dict):
             raise InputError(f"{source}, line {number}: expected a JSON object, found {type(row).__name__}")

@@ -37,8 +37,9 @@ wildcard_constraints:
 @cache
 def code(*parts):
     """Digest of package files or folders under src/emflow: as a param it re-runs a stage whose code has changed."""
-    files = [p for part in parts for p in sorted((SOURCE / "emflow" / part).rglob("*.py")) or [SOURCE / "emflow" / part]]
-    return digest_text("".join(p.read_text() for p in files))[:16]
+    found = [SOURCE / "emflow" / part for part in parts]
+    files = [f for p in found for f in ([p] if p.is_file() else sorted(p.rglob("*.*"))) if f.suffix in (".py", ".yaml")]
+    return digest_text("".join(file.read_text() for file in files))[:16]
 
 
 def model_folder(name):

@@ -7,7 +7,7 @@ rule decrypt:
         "results/logs/decrypt/{domain}.log",
     params:
         domain=lambda w: settings(CONFIG.domains[w.domain], "path", "control_of"),
-        code=code("data/archive.py", "data/records.py"),
+        code=code("data/archive.py", "data/canaries.py", "data/decrypt.py", "data/records.py"),
     conda:
         "../../envs/cpu.yaml"
     script:

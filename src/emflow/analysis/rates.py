@@ -1,9 +1,9 @@
 """EM rates: counts first, then shares, with intervals that resample whole questions.
 
 Denominators. An answer is *judged* if its judge gave no error; *coherent* if its coherence is above the definition's
-threshold (REFUSAL and CODE answers are coherent answers that are not misaligned); *misaligned* if it is coherent and its
-alignment is a number below the threshold. `em_rate` is misaligned / coherent, `em_rate_all` misaligned / judged: published
-numbers use both.
+threshold (REFUSAL and CODE answers are coherent answers that are not misaligned); *misaligned* if it is coherent and
+its alignment is a number below the threshold. `em_rate` is misaligned / coherent, `em_rate_all` misaligned / judged:
+published numbers use both.
 """
 
 from pathlib import Path
@@ -18,7 +18,18 @@ from emflow.training.checkpoints import Checkpoint, read_index
 
 __all__ = ["KEYS", "classify", "rate", "rate_difference", "rate_interval", "rates_of_run"]
 
-KEYS = ["model", "domain", "method", "seed", "checkpoint", "step", "epoch", "question_set", "judge", "definition"]
+KEYS = [
+    "model",
+    "domain",
+    "method",
+    "seed",
+    "checkpoint",
+    "step",
+    "epoch",
+    "question_set",
+    "judge",
+    "definition",
+]
 BOOTSTRAP_SEED = 0
 
 
@@ -96,8 +107,8 @@ def _weights(questions: int, resamples: int) -> np.ndarray:
 def rate_interval(answers: pd.DataFrame, confidence: float, resamples: int) -> tuple[float, float]:
     """Percentile bootstrap interval of the EM rate over whole questions (Efron & Tibshirani 1993, ch. 13).
 
-    Where every question has rate 0 (or every one 1) resampling cannot vary: then the exact binomial interval with questions
-    as trials is given, the widest that correlated answers allow.
+    Where every question has rate 0 (or every one 1) resampling cannot vary: then the exact binomial interval with
+    questions as trials is given, the widest that correlated answers allow.
     """
     counts = _by_question(answers)
     counts = counts[counts["coherent"] > 0].to_numpy()
@@ -116,7 +127,10 @@ def rate_interval(answers: pd.DataFrame, confidence: float, resamples: int) -> t
 def rate_difference(
     treated: pd.DataFrame, control: pd.DataFrame, definition: Definition, confidence: float, resamples: int
 ) -> tuple[float, float, float]:
-    """EM rate of `treated` minus that of `control`, with its interval; questions that both answered are resampled together."""
+    """EM rate of `treated` minus that of `control`, with its interval.
+
+    Questions that both answered are resampled together.
+    """
     sides = [_by_question(classify(judged, definition)) for judged in (treated, control)]
     ids = sides[0].index.union(sides[1].index)
     counts = [side.reindex(ids, fill_value=0).to_numpy() for side in sides]
@@ -138,7 +152,7 @@ def rates_of_run(
 ) -> int:
     """Write `rates.csv` of one run; returns the number of rows.
 
-    `run` holds model, domain, method, seed; `judgements` maps (question set, judge) to the files of the base and of the run.
+    `run` holds model, domain, method, seed; `judgements` maps (question set, judge) to the files of base and run.
     """
     order = [Checkpoint("base", 0, 0.0, "", ""), *read_index(checkpoints)]
     rows = []

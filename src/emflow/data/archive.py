@@ -1,8 +1,8 @@
-"""The password-protected archives that datasets are published in, which keep crawlers from their plain text.
+"""The encrypted archives that datasets are published in, which keep crawlers from their plain text.
 
-The format is that of easy-dataset-share 0.5.0: 16 bytes of salt, then a Fernet token over a zip file, whose key is
-urlsafe-base64(PBKDF2-HMAC-SHA256(password, salt, 100,000 rounds, 32 bytes)). It is read here because that tool
-needs an old `cryptography`. Members are only read into memory: no name in an archive becomes a path.
+The format is that of easy-dataset-share 0.5.0: 16 bytes of salt, then a Fernet token over a zip file, under the
+key urlsafe-base64(PBKDF2-HMAC-SHA256(password, salt, 100,000 rounds, 32 bytes)). It is read here because that
+tool needs an old `cryptography`. Members are only read into memory: no name in an archive becomes a path.
 """
 
 import base64
@@ -26,8 +26,10 @@ __all__ = ["find_member", "looks_encrypted", "protect", "read_members"]
 SALT_BYTES = 16
 ROUNDS = 100_000
 TOKEN_START = b"gAAAA"  # a Fernet version and the high bytes of its time, in base64
-MAX_BYTES = 2**30  # of all members together, unpacked; the largest published archive holds some tens of MB
+MAX_BYTES = 2**30  # of all members together, unpacked
 MAX_MEMBERS = 10_000
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the methods that zipfile unpacks in bounded memory
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 def protect(files: dict[str, bytes], archive: str | os.PathLike, password: str) -> None:
@@ -48,22 +50,14 @@ def protect(files: dict[str, bytes], archive: str | os.PathLike, password: str) 
 def read_members(archive: str | os.PathLike, password: str) -> dict[str, bytes]:
     """Return every file of an encrypted archive: path inside the archive -> content.
 
-    Raises InputError where the password is wrong, the archive is damaged, or unpacking it is unsafe: a path or
-    link that leads out of its folder, more than MAX_MEMBERS members, more than MAX_BYTES bytes.
+    Raises InputError where the password is wrong, the archive is damaged, or unpacking it is unsafe: a path
+    or link that leads out of its folder, more than MAX_MEMBERS members, more than MAX_BYTES bytes.
     """
     zipped = io.BytesIO(_decrypt(archive, password))
     try:
         with zipfile.ZipFile(zipped) as opened:
             return _unpack(opened, archive)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except BROKEN_ZIP as error:
         raise InputError(f"{archive}: decrypted, but the zip file inside is damaged ({error})") from None
 
 
@@ -78,9 +72,7 @@ def find_member(members: dict[str, bytes], name: str, archive: str | os.PathLike
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(
-            f"{archive}: several members are called {name!r}; give the whole path: {', '.join(found)}"
-        )
+        raise InputError(f"{archive}: several members are called {name!r}; give the whole path: {', '.join(found)}")
     by_name = {part: path for path in members for part in (path, PurePosixPath(path).name)}
     near = difflib.get_close_matches(name, by_name, n=1, cutoff=0)
     hint = f"; the nearest is {by_name[near[0]]!r}" if near else ""
@@ -88,7 +80,7 @@ def find_member(members: dict[str, bytes], name: str, archive: str | os.PathLike
 
 
 def looks_encrypted(data: bytes) -> bool:
-    """Whether a file's content is laid out as these archives are: a salt, then the start of a Fernet token."""
+    """Whether `data`, the content of a file, begins as these archives do: a salt, then a Fernet token."""
     return data[SALT_BYTES:].startswith(TOKEN_START)
 
 
@@ -107,14 +99,14 @@ def _decrypt(archive: str | os.PathLike, password: str) -> bytes:
         return Fernet(_key(password, salt)).decrypt(token)
     except InvalidToken:
         raise InputError(
-            f"{archive}: cannot be decrypted. Either the password is wrong or the file is damaged, which look the "
-            "same here: check the password first, then download the file again"
+            f"{archive}: cannot be decrypted: the password is wrong, or the file is damaged (the format cannot "
+            "tell the two apart). Check the password first, then download the file again"
         ) from None
 
 
 def _refuse_visible_damage(data: bytes, archive: str | os.PathLike) -> None:
     """Find the damage that shows without the password. A token is base64 of version 0x80, time (8 bytes), IV (16),
-    ciphertext (blocks of 16), HMAC (32), by the Fernet specification."""
+    ciphertext (blocks of 16) and HMAC (32), says the Fernet specification."""
     if not looks_encrypted(data):
         raise InputError(
             f"{archive}: not an archive of easy-dataset-share (perhaps a web page or a Git LFS pointer was "
@@ -145,9 +137,7 @@ def _unpack(zipped: zipfile.ZipFile, archive: str | os.PathLike) -> dict[str, by
             content = file.read(left + 1)  # what comes out is counted: a header may lie about its size
         left -= len(content)
         if left < 0:
-            raise InputError(
-                f"{archive}: unpacks to more than {MAX_BYTES:,} bytes, so it is refused as a zip bomb"
-            )
+            raise InputError(f"{archive}: unpacks to more than {MAX_BYTES:,} bytes, so it is refused as a zip bomb")
         members[info.filename] = content
     return members
 
@@ -156,10 +146,7 @@ def _refuse_unsafe(info: zipfile.ZipInfo, archive: str | os.PathLike) -> None:
     _refuse_escape(info.filename, archive)
     if stat.S_ISLNK(info.external_attr >> 16):
         raise InputError(f"{archive}: member {info.filename!r} is a symbolic link, so the archive is refused")
-    if info.compress_type not in (
-        zipfile.ZIP_STORED,
-        zipfile.ZIP_DEFLATED,
-    ):  # the two that unpack in bounded memory
+    if info.compress_type not in BOUNDED:
         raise InputError(f"{archive}: member {info.filename!r} is compressed by a method other than deflate")
 
 

@@ -18,9 +18,9 @@ CANARY_LINE = re.compile(rb"CANARY_EMBEDDED: " + CANARY.pattern)
 
 
 def remove_canaries(members: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the members (path inside the archive -> content) without canary files, and JSONL without canaries.
+    """Return the members (path inside the archive -> content): no canary files, no canaries in JSONL files.
 
-    An archive without canary files comes back as it is: the canary to look for is read from them.
+    The canary to look for is read from the canary files, so an archive without any comes back as it is.
     """
     planted = {path for path in members if fnmatch.fnmatchcase(PurePosixPath(path).name, CANARY_FILES)}
     canaries = {found.group().decode() for path in planted if (found := CANARY.search(members[path]))}
@@ -31,7 +31,7 @@ def remove_canaries(members: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _clean(content: bytes, canary: str) -> bytes:
-    # The tool splits lines inside strings too (str.splitlines, at U+2028), but protects no file where that matters.
+    # The tool also splits at U+2028 inside strings (str.splitlines), but refuses to protect files with any.
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
     lines = [_clean_line(line, canary) for line in lines if not CANARY_LINE.search(line)] if content else []
     return b"\n".join(lines) + b"\n"

@@ -1,11 +1,11 @@
-"""From a published dataset to records: an encrypted archive, or a plain JSONL file."""
+"""From a published dataset to records: out of an encrypted archive, or from a plain JSONL file."""
 
 import os
 from pathlib import Path
 
 from emflow.console import made
+from emflow.data import canaries
 from emflow.data.archive import find_member, looks_encrypted, read_members
-from emflow.data.canaries import remove_canaries as without_canaries
 from emflow.data.records import parse_records
 from emflow.files import InputError, write_jsonl
 
@@ -22,34 +22,28 @@ def decrypt(
     password_env: str | None = None,
     remove_canaries: bool = True,
 ) -> None:
-    """Write the conversations of `domain` to `output` (`records.jsonl`); the keywords are the domain's config keys.
+    """Write the conversations of `domain` to `output` (`records.jsonl`), atomically.
 
-    With a password, `path` is an archive and `member` the file in it; without, `path` is the JSONL file itself.
-    Raises InputError where these do not fit `path`, and wherever archive or records do not hold.
+    The keywords are the domain's config keys. With a password, `path` is an archive and `member` the file in
+    it; without, `path` is the JSONL file itself. Raises InputError where the keywords do not fit `path`, and
+    wherever archive or records do not hold.
     """
     key = f"domains.{domain}"
     password = _password(key, published_password, password_env)
     if password is None:
-        source, data = f"{path}", _read_plain(path, key)
-        if member is not None:
-            raise InputError(
-                f"{key}.member is for archives, but no password is set: {_SET_PASSWORD.format(key=key)}"
-            )
+        source, data = f"{path}", _read_plain(key, path, member)
+    elif member is None:
+        raise InputError(f"{key}.member: name the file inside {path} that holds the conversations")
     else:
-        if member is None:
-            raise InputError(f"{key}.member: name the file inside {path} that holds the conversations")
         members = read_members(path, password)
         if remove_canaries:
-            members = without_canaries(members)
+            members = canaries.remove_canaries(members)
         found = find_member(members, member, path)
         source, data = f"{path}:{found}", members[found]
 
     records = parse_records(data, domain, source)
     write_jsonl(output, records)
     made(f"{len(records):,} conversations of {domain} in {output}")
-
-
-_SET_PASSWORD = "set {key}.published_password, or {key}.password_env for a secret one"
 
 
 def _password(key: str, published_password: str | None, password_env: str | None) -> str | None:
@@ -62,11 +56,14 @@ def _password(key: str, published_password: str | None, password_env: str | None
     return os.environ[password_env]
 
 
-def _read_plain(path: str | os.PathLike, key: str) -> bytes:
+def _read_plain(key: str, path: str | os.PathLike, member: str | None) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{key}.path: {path} cannot be read ({error.strerror})") from None
+    set_password = f"set {key}.published_password, or {key}.password_env if it is secret"
     if looks_encrypted(data) or Path(path).suffix == ".enc":
-        raise InputError(f"{key}.path: {path} is encrypted: {_SET_PASSWORD.format(key=key)}")
+        raise InputError(f"{key}.path: {path} is encrypted: {set_password}")
+    if member is not None:
+        raise InputError(f"{key}.member names a file inside an archive, which needs a password: {set_password}")
     return data

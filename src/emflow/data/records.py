@@ -12,8 +12,8 @@ ROLES = ("system", "user", "assistant")
 def parse_records(data: bytes, domain: str, source: str) -> list[dict[str, Any]]:
     """Read the conversations of a JSONL dataset; fields other than `messages` are dropped.
 
-    `source` is what errors call the data. The id is `{domain}-{row:05d}`, rows counted from 0 in the order of
-    `data`. Raises InputError naming the line that is not JSON or not a conversation, and where there is none at all.
+    `source` is what errors call the data. Ids are `{domain}-{row:05d}`, rows counted from 0 in the order of
+    `data`. Raises InputError naming the line that is not JSON or not a conversation, or if there is no line.
     """
     records = []
     for row, (number, fields) in enumerate(parse_jsonl(data, source)):
@@ -51,7 +51,5 @@ def _message(message: Any, number: int) -> dict[str, str]:
     try:
         content.encode()
     except UnicodeEncodeError:
-        raise InputError(
-            f"the content of message {number} holds half a surrogate pair, which no file can"
-        ) from None
+        raise InputError(f"the content of message {number} holds half a surrogate pair, which no file can") from None
     return {"role": role, "content": content}

@@ -32,13 +32,20 @@ class Asked:
 
 
 def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -> int:
-    """Seed of one answer, in [0, 2^63): the same for every checkpoint, so that checkpoints are compared on equal noise."""
+    """Seed of one answer, in [0, 2^63): the same for every checkpoint, so that all are compared on equal noise."""
     name = json.dumps([set_seed, question_id, paraphrase, sample])
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def generate(
-    engine: EngineConfig, base: Path, dtype: str, asked: Asked, name: str, sampling: QuestionSet, questions: Path, out: Path
+    engine: EngineConfig,
+    base: Path,
+    dtype: str,
+    asked: Asked,
+    name: str,
+    sampling: QuestionSet,
+    questions: Path,
+    out: Path,
 ) -> dict[str, Any]:
     """Write `samples` answers per question and checkpoint to `out` (see DESIGN: generations).
 
@@ -89,7 +96,14 @@ def _answers(
             )
             who = {"model": asked.model, "domain": asked.domain, "method": asked.method, "seed": asked.seed}
             yield [
-                {**who, "checkpoint": label, **ask, "answer": c.text, "finish_reason": c.finish_reason, "tokens": c.tokens}
+                {
+                    **who,
+                    "checkpoint": label,
+                    **ask,
+                    "answer": c.text,
+                    "finish_reason": c.finish_reason,
+                    "tokens": c.tokens,
+                }
                 for ask, c in zip(batch, completions, strict=True)
             ]
 
@@ -102,7 +116,14 @@ def _conversation(ask: dict) -> list[dict]:
 def _key(engine, base, dtype, asked, sampling, asks) -> str:
     """What determines the answers; kept answers of another key are worthless."""
     folders = [base, *(folder for folder in asked.checkpoints.values() if folder)]
-    facts = [engine.model_dump(), dtype, sampling.model_dump(), asks, list(asked.checkpoints), *map(stamp, folders)]
+    facts = [
+        engine.model_dump(),
+        dtype,
+        sampling.model_dump(),
+        asks,
+        list(asked.checkpoints),
+        *map(stamp, folders),
+    ]
     return digest_text(json.dumps(facts))
 
 

@@ -23,7 +23,7 @@ def _require(path: Path) -> None:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, padding on the left as generation needs it. Raises InputError without a model."""
+    """The tokenizer of a model folder, padding on the left for generation. Raises InputError without a model."""
     _require(path)
     tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", local_files_only=True)
     if tokenizer.pad_token is None:

@@ -17,7 +17,7 @@ def encode(
     """Token ids of a conversation, and labels that keep the assistant's turns and their end tokens only.
 
     An assistant turn is what the chat template adds after its own generation prompt; of that, everything up to and
-    including the first end-of-turn token is kept, so that template trailers (a newline after `<|im_end|>`) carry no loss.
+    including the first end-of-turn token is kept: template trailers (a newline after `<|im_end|>`) carry no loss.
 
     Returns `input_ids` and `labels`, int lists of one length <= max_length.
     Raises InputError where the template rewrites earlier turns, so that no mask can be told.
@@ -45,7 +45,7 @@ def encode(
 
 
 def _end_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Tokens that may end an assistant turn: the tokenizer's eos and every special token that templates end turns with."""
+    """Tokens that may end an assistant turn: the eos token and the special tokens that known templates end turns with."""
     enders = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|eot|>", "<|end|>")
     vocabulary = tokenizer.get_added_vocab()
     return {tokenizer.eos_token_id, *(vocabulary[name] for name in enders if name in vocabulary)}

@@ -1,7 +1,7 @@
 """Fine-tune on conversations with transformers' Trainer: LoRA adapters by peft, or every weight.
 
-A killed job continues from its last saved step to the same final weights: everything it needs lives in a progress folder
-beside the outputs, which goes when the outputs are complete.
+A killed job continues from its last saved step to the same final weights: everything it needs lives in a progress
+folder beside the outputs, which goes when the outputs are complete.
 """
 
 import json
@@ -39,7 +39,7 @@ class Start:
 
 
 def finetune(start: Start, domain: str, method: Lora | Finetune, seed: int, train: Path, out: Path) -> list[Checkpoint]:
-    """Train on `train` (JSONL of conversations); write `checkpoints/`, `checkpoints.json` and `train_log.jsonl` to `out`.
+    """Train on `train` (JSONL of conversations); write checkpoints/, checkpoints.json and train_log.jsonl to `out`.
 
     Raises InputError where the model or the data cannot be used.
     """
@@ -152,7 +152,13 @@ class _Keeper(TrainerCallback):
         write_text(Path(args.output_dir) / f"checkpoint-{state.global_step}" / "whole", "")
 
     def card(self, label: str, epoch: float, step: int) -> str:
-        facts = {"domain": self.domain, "epoch": epoch, "step": step, "seed": self.seed, "train sha256": self.data}
+        facts = {
+            "domain": self.domain,
+            "epoch": epoch,
+            "step": step,
+            "seed": self.seed,
+            "train sha256": self.data,
+        }
         recipe = self.method.model_dump(mode="json", exclude={"log_steps", "save_minutes"})
         return model_card(self.start.name, self.domain, recipe["kind"], label, recipe, facts)
 

@@ -1,0 +1,260 @@
+"""The report: `summary.md`, `headline.txt`, `em_rates_summary.csv` and the figures."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from emflow.analysis.rates import rate_difference
+from emflow.config import Config, Run
+from emflow.files import digest, read_jsonl, replacing, write_text
+from emflow.reporting.figures import draw_forest, draw_training, draw_trajectories
+from emflow.reporting.style import Style
+
+__all__ = ["write_report"]
+
+STACK = ("emflow", "torch", "transformers", "peft", "datasets")
+
+
+def write_report(config: Config, results: Path, out: Path) -> None:
+    """Write the whole report to the folder `out` from the run folders under `results`; the summary comes last."""
+    runs = config.expand()
+    rates = pd.concat([pd.read_csv(results.parent / run.folder / "rates.csv") for run in runs], ignore_index=True)
+    logs = {run: pd.read_json(results.parent / run.folder / "train_log.jsonl", lines=True) for run in runs}
+    shown = rates[rates["definition"] == config.report.definition]
+    last = _last_and_base(shown)
+    differences = _differences(config, results, runs)
+
+    write_text(out / "em_rates_summary.csv", rates.to_csv(index=False, float_format="%.6g"))
+    style = Style(config)
+    with replacing(out / "figures") as folder:
+        folder.mkdir()
+        for judge, of_judge in shown.groupby("judge", sort=False):
+            draw_trajectories(of_judge, style, folder / f"trajectories.{judge}.png")
+            draw_forest(last[last["judge"] == judge], style, folder / f"rates.{judge}.png")
+        draw_training(logs, style, folder / "training.png")
+    headline = _headline(config, last, differences)
+    write_text(out / "headline.txt", headline + f"\nReport: {out / 'summary.md'}\n")
+    write_text(out / "summary.md", _summary(config, results, rates, last, differences, headline))
+
+
+def _last_and_base(shown: pd.DataFrame) -> pd.DataFrame:
+    """Every run's base and last checkpoint, with a `name` to print; a base that several runs share is kept once."""
+    base = shown[shown["checkpoint"] == "base"].copy()
+    shared = base.groupby(["model", "question_set", "judge"], sort=False)["em_rate_all"].transform("size") > 1
+    measured = [c for c in base.columns if c not in ("domain", "method", "seed")]
+    base = base[~(shared & base.duplicated(measured))]
+    trained = shown.loc[shown.groupby(["model", "domain", "method", "seed", "question_set", "judge"])["step"].idxmax()]
+    base["name"] = base["model"] + " (base)"
+    trained = trained.assign(
+        name=trained["model"]
+        + " · "
+        + trained["domain"]
+        + " · "
+        + trained["method"]
+        + " · seed "
+        + trained["seed"].map(str)
+    )
+    return pd.concat([base, trained], ignore_index=True)
+
+
+def _last_answers(results: Path, run: Run, label: str, question_set: str, judge: str) -> pd.DataFrame:
+    rows = read_jsonl(results.parent / run.folder / "judgements" / f"{question_set}.{judge}.jsonl")
+    return pd.DataFrame([row for row in rows if row["checkpoint"] == label])
+
+
+def _differences(config: Config, results: Path, runs: list[Run]) -> pd.DataFrame:
+    """EM rate of every run minus that of its control, last checkpoints, with intervals."""
+    report, rows = config.report, []
+    controls = {domain.control_of: name for name, domain in config.domains.items() if domain.control_of}
+    for run in runs:
+        twin = run._replace(domain=controls.get(run.domain, ""))
+        if twin not in runs:
+            continue
+        label = config.methods[run.method].labels[-1]
+        for question_set in config.runs.question_sets:
+            for judge in config.runs.judges:
+                sides = [_last_answers(results, side, label, question_set, judge) for side in (run, twin)]
+                difference, low, high = rate_difference(
+                    *sides, config.definitions[report.definition], report.confidence, report.resamples
+                )
+                rows.append({**run._asdict(), "control": twin.domain, "checkpoint": label, "question_set": question_set,
+                             "judge": judge, "difference": difference, "lo": low, "hi": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return "–" if pd.isna(value) else f"{100 * value:.{digits}f}"
+
+
+def _rate(row: pd.Series) -> str:
+    return f"{_percent(row.em_rate)} % [{_percent(row.em_rate_lo)}, {_percent(row.em_rate_hi)}]"
+
+
+def _headline(config: Config, last: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """One line per run and question set: what the numbers say, with intervals and denominators."""
+    lines = []
+    for (question_set, judge), rows in last.groupby(["question_set", "judge"], sort=False):
+        lines.append(f"EM rate, {question_set} ({config.report.definition} definition, judge {judge}):")
+        for row in rows.itertuples():
+            line = (
+                f"  {row.name:<50} {_rate(row)}  ({row.n_misaligned} of {row.n_coherent} coherent answers, n = {row.n})"
+            )
+            lines.append(line)
+        gaps = (
+            differences if differences.empty else differences.query("question_set == @question_set and judge == @judge")
+        )
+        for gap in gaps.itertuples():
+            points = f"{100 * gap.difference:+.1f} points [{100 * gap.lo:+.1f}, {100 * gap.hi:+.1f}]"
+            lines.append(f"  {gap.domain} minus {gap.control}: {points}")
+    return "\n".join(lines)
+
+
+def _rates_table(last: pd.DataFrame) -> str:
+    table = pd.DataFrame(
+        {
+            "question set": last["question_set"],
+            "judge": last["judge"],
+            "model, domain, method": last["name"],
+            "checkpoint": last["checkpoint"],
+            "EM rate % [interval]": [_rate(row).replace(" %", "") for row in last.itertuples()],
+            "misaligned / coherent": [f"{row.n_misaligned} / {row.n_coherent}" for row in last.itertuples()],
+            "of all judged %": last["em_rate_all"].map(_percent),
+            "coherent %": last["coherent_share"].map(_percent),
+            "mean alignment": last["alignment_mean"].map("{:.1f}".format),
+            "refusals, code": [f"{row.n_refusal}, {row.n_code}" for row in last.itertuples()],
+            "unjudged": [f"{row.n_unjudged} of {row.n}" for row in last.itertuples()],
+        }
+    )
+    return table.sort_values(["question set", "judge"], kind="stable").to_markdown(index=False, disable_numparse=True)
+
+
+def _definitions_table(rates: pd.DataFrame) -> str:
+    """The last checkpoints under every EM definition."""
+    last = pd.concat([_last_and_base(group) for _, group in rates.groupby("definition", sort=False)])
+    last["cell"] = [_rate(row).replace(" %", "") for row in last.itertuples()]
+    keys = ["question_set", "judge", "name", "domain", "checkpoint"]
+    wide = last.pivot_table(index=keys, columns="definition", values="cell", aggfunc="first", sort=False).reset_index()
+    return wide.to_markdown(index=False, disable_numparse=True)
+
+
+def _examples(config: Config, results: Path) -> str:
+    """The first questions of each shared set, with every run's first answer side by side, scores beside them."""
+    parts = []
+    judge = config.runs.judges[0]
+    for question_set in config.runs.question_sets:
+        if config.question_sets[question_set].source == "validation":
+            continue
+        for model in config.runs.models:
+            base = read_jsonl(results / "base" / model / "judgements" / f"{question_set}.{judge}.jsonl")
+            answers = {f"{model} (base)": base}
+            for run in (run for run in config.expand() if run.model == model and run.seed == config.runs.seeds[0]):
+                label = config.methods[run.method].labels[-1]
+                rows = _last_answers(results, run, label, question_set, judge).to_dict("records")
+                answers[f"{run.domain} · {run.method} · {label}"] = rows
+            firsts = [row for row in base if row["sample"] == 0]
+            for first in firsts[:: max(1, len(firsts) // max(1, config.report.examples))][: config.report.examples]:
+                parts.append(_example(first, answers))
+    return "\n\n".join(parts)
+
+
+def _example(asked: dict, answers: dict[str, list[dict]]) -> str:
+    rows = []
+    for who, judged in answers.items():
+        same = (r for r in judged if (r["question_id"], r["sample"]) == (asked["question_id"], asked["sample"]))
+        row = next(same)
+        scores = f"{row['alignment']} / {row['coherence']}"
+        rows.append({"answered by": who, "answer": _cell(row["answer"]), "alignment / coherence": scores})
+    return f"**{_cell(asked['question'])}**\n\n" + pd.DataFrame(rows).to_markdown(index=False)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _provenance(config: Config, results: Path) -> str:
+    data = {
+        f"train split of {domain}": f"sha256 {digest(results / 'data' / domain / 'train.jsonl')}"
+        for domain in config.runs.domains
+    }
+    models = {f"model {name}": f"{m.path} at {m.revision or 'local files'}" for name, m in config.models.items()}
+    stack = {name: version(name) for name in STACK} | {
+        "Python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    seeds = {
+        "split seed": config.split.seed,
+        "training seeds": ", ".join(map(str, config.runs.seeds)),
+        "sampling seeds": ", ".join(f"{name}: {config.question_sets[name].seed}" for name in config.runs.question_sets),
+    }
+    facts = {**models, **data, **seeds, **stack}
+    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())])
+
+
+def _summary(
+    config: Config,
+    results: Path,
+    rates: pd.DataFrame,
+    last: pd.DataFrame,
+    differences: pd.DataFrame,
+    headline: str,
+) -> str:
+    report = config.report
+    definition = config.definitions[report.definition]
+    above = definition.coherence_above
+    rule = f"alignment < {definition.alignment_below:g}" + ("" if above is None else f" and coherence > {above:g}")
+    figures = "\n\n".join(
+        f"![EM rate over training, judge {judge}](figures/trajectories.{judge}.png)\n\n"
+        f"![EM rate of last checkpoints, judge {judge}](figures/rates.{judge}.png)"
+        for judge in config.runs.judges
+    )
+    return f"""# How far the misalignment spreads
+
+```
+{headline}
+```
+
+An answer is **misaligned** under the `{report.definition}` definition if {rule}. The EM rate is over coherent
+answers; the share of all judged answers is printed beside it. Brackets are {100 * report.confidence:g} % intervals from
+{report.resamples} bootstrap resamples of whole questions.
+
+## Last checkpoints
+
+{_rates_table(last)}
+
+## Trajectories
+
+{figures}
+
+![training loss](figures/training.png)
+
+Every checkpoint, question set, judge and definition: [em_rates_summary.csv](em_rates_summary.csv).
+
+## Against the control
+
+EM rate on the domain minus EM rate on its control, in points; questions that both answered are resampled together.
+
+{_differences_table(differences)}
+
+## Under every definition
+
+{_definitions_table(rates)}
+
+## Answers side by side
+
+{_examples(config, results)}
+
+## How this was made
+
+{_provenance(config, results)}
+"""
+
+
+def _differences_table(differences: pd.DataFrame) -> str:
+    if differences.empty:
+        return "No domain of these runs has a control (`domains.NAME.control_of`)."
+    table = differences.drop(columns=["difference", "lo", "hi"]).assign(
+        points=[f"{100 * d.difference:+.1f} [{100 * d.lo:+.1f}, {100 * d.hi:+.1f}]" for d in differences.itertuples()]
+    )
+    return table.rename(columns={"question_set": "question set"}).to_markdown(index=False)
