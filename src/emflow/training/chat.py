@@ -45,7 +45,7 @@ def encode(
 
 
 def _end_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Tokens that may end an assistant turn: the eos token and the special tokens that known templates end turns with."""
+    """Tokens that may end an assistant turn: the eos token, and those that known templates end turns with."""
     enders = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|eot|>", "<|end|>")
     vocabulary = tokenizer.get_added_vocab()
     return {tokenizer.eos_token_id, *(vocabulary[name] for name in enders if name in vocabulary)}

@@ -1,0 +1,93 @@
+"""Generates what is said about the config elsewhere: `config/schema.json` and the tables of `config/README.md`."""
+
+import json
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from emflow.config import Config
+from emflow.files import write_text
+
+__all__ = ["readme", "schema", "write"]
+
+INTRODUCTION = """# The config
+
+`config.yaml` is the default: the tiny world. Change a key by an overlay, never in place:
+
+    snakemake --configfile config/experiments/NAME.yaml   # merged over the default, key by key; lists replace lists
+
+`runs` says what is run; the other sections define what its names mean, so an overlay may define more than it runs. An unknown
+key stops the workflow at once and names the nearest valid one. Editors that read `schema.json` complete keys.
+
+Secrets (passwords that are not published, API keys, HF_TOKEN) are read from the environment and have no key here.
+
+This page and `schema.json` are generated from `src/emflow/config.py` by `python -m emflow.config_docs`.
+"""
+
+
+def schema() -> str:
+    """The JSON schema of the config."""
+    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
+
+
+def readme() -> str:
+    """The user's page: a table for every section, in the order of the default config."""
+    parts = [INTRODUCTION]
+    for name, field in Config.model_fields.items():
+        for section in _sections(field.annotation):
+            many = get_origin(field.annotation) is dict
+            kind = section.model_fields.get("kind")
+            title = f"{name}.NAME" if many else name
+            if kind is not None:
+                title += f" ({', '.join(f'kind: {value}' for value in get_args(kind.annotation))})"
+            parts.append(f"## {title}\n\n{section.__doc__}\n\n{_table(section)}")
+    return "\n".join(parts)
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field's annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]
+
+
+def _table(section: type[BaseModel]) -> str:
+    rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        rows.append(f"| `{name}` | {_values(field.annotation)} | {_default(field)} | {field.description or ''} |")
+    return "\n".join(rows) + "\n"
+
+
+def _values(annotation: Any) -> str:
+    arguments = get_args(annotation)
+    if get_origin(annotation) in (UnionType, Union):
+        return " or ".join(_values(part) for part in arguments)
+    if get_origin(annotation) is tuple:
+        return f"list of {_values(arguments[0])}"
+    if annotation is NoneType:
+        return "null"
+    if arguments and not isinstance(annotation, type) and hasattr(annotation, "__metadata__"):
+        return _values(arguments[0])
+    if arguments:  # Literal
+        return ", ".join(f"`{value}`" for value in arguments)
+    return {str: "text", int: "integer", float: "number", bool: "true, false"}.get(annotation, "section")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{json.dumps(value)}`"
+
+
+def write(folder: Path) -> None:
+    """Write both files."""
+    write_text(folder / "schema.json", schema())
+    write_text(folder / "README.md", readme())
+
+
+if __name__ == "__main__":
+    write(Path("config"))
