@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
+from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from emflow.config import Finetune, Lora
@@ -44,6 +44,7 @@ def finetune(start: Start, domain: str, method: Lora | Finetune, seed: int, trai
     Raises InputError where the model or the data cannot be used.
     """
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     tokenizer = load_tokenizer(start.path)
     examples = encode_all(tokenizer, read_jsonl(train), method.max_length)
     data = digest(train)
@@ -63,6 +64,7 @@ def finetune(start: Start, domain: str, method: Lora | Finetune, seed: int, trai
         processing_class=tokenizer,
         callbacks=[keeper],
     )
+    trainer.remove_callback(PrinterCallback)
     with keeper.showing:
         trainer.train(resume_from_checkpoint=_last_saved(saved / "trainer"))
     checkpoints = _finish(trainer, keeper, out)
