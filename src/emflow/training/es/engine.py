@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from emflow.config import Es, QuestionSet
+from emflow.config import Es, Sampling
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.training.chat import IGNORED
 from emflow.training.es.noise import Noise
@@ -58,7 +58,7 @@ class TransformersEs:
         noise = Noise(self.model.device, method.noise)
         self.generator = noise.generator
         self.weights = Weights(read_masters(start, places, self.model.device), places, noise, method.decay)
-        self.greedy = QuestionSet(source="", temperature=0, max_new_tokens=method.max_new_tokens)
+        self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
 
     @torch.inference_mode()
     def cross_entropy(self, examples: list[Example]) -> float:

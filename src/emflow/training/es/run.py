@@ -29,7 +29,7 @@ def evolve(start: Path, model: str, domain: str, method: Es, seed: int, train: P
     """
     records = read_jsonl(train)
     engine = make_es_engine(start, method)
-    header = _header(start, model, domain, method, seed, train, engine)
+    header = _header(start, model, domain, method, seed, train, len(records), engine)
     log = EsLog(out / "train.progress" / "es_log.jsonl", header)
     for row in log.rows:
         engine.weights.update(row["seeds"], row["coefficients"])
@@ -39,11 +39,11 @@ def evolve(start: Path, model: str, domain: str, method: Es, seed: int, train: P
             row = _iterate(engine, score, method, seed, iteration, records)
             log.append(row)
             advance(note=f"reward {np.nanmean(np.array(row['rewards'], float)):.3f}")
-    _finish(log, method, len(records), out)
+    _finish(log, header["epochs_per_iteration"], out)
 
 
 def _header(
-    start: Path, model: str, domain: str, method: Es, seed: int, train: Path, engine: EsEngine
+    start: Path, model: str, domain: str, method: Es, seed: int, train: Path, records: int, engine: EsEngine
 ) -> dict[str, Any]:
     """What determines the run; a log under another header is of another run."""
     return {
@@ -52,6 +52,7 @@ def _header(
         "masters_sha256": engine.weights.digest(),
         "domain": domain,
         "train_sha256": digest(train),
+        "epochs_per_iteration": min(1, method.batch_size / records),
         "seed": seed,
         "generator": engine.generator,
         "method": method.model_dump(mode="json", exclude={"checkpoints"}),
@@ -74,20 +75,19 @@ def _iterate(
     return iteration_row(iteration, ids, seeds, rewards, moves, errors, engine.weights.digest())
 
 
-def _finish(log: EsLog, method: Es, records: int, out: Path) -> None:
+def _finish(log: EsLog, epochs_per_iteration: float, out: Path) -> None:
     """Write what the run leaves behind, the log last: it stands for a complete run."""
-    per_epoch = records / min(method.batch_size, records)
-    write_jsonl(out / "train_log.jsonl", [_train_row(row, per_epoch) for row in log.rows])
+    write_jsonl(out / "train_log.jsonl", [_train_row(row, epochs_per_iteration) for row in log.rows])
     with replacing(out / "es_log.jsonl") as copy:
         shutil.copyfile(log.path, copy)
     shutil.rmtree(log.path.parent)
 
 
-def _train_row(row: dict[str, Any], per_epoch: float) -> dict[str, Any]:
+def _train_row(row: dict[str, Any], epochs_per_iteration: float) -> dict[str, Any]:
     rewards = np.array([reward for reward in row["rewards"] if reward is not None])
     return {
         "iteration": row["iteration"],
-        "epoch": round(row["iteration"] / per_epoch, 4),
+        "epoch": round(row["iteration"] * epochs_per_iteration, 4),
         "reward_mean": rewards.mean(),
         "reward_std": rewards.std(),
         "reward_max": rewards.max(),
