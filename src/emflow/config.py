@@ -42,6 +42,11 @@ def check_pin(key: str, source: str, sha256: str | None) -> None:
         raise ValueError(f"`sha256` pins a URL, and {key} is the path '{source}'; leave it out")
 
 
+def is_local(model: str) -> bool:
+    """Whether a model is named by its folder (`results/...`, `./...`, `/...`, `~/...`); anything else is a hub id."""
+    return model.startswith(("results/", ".", "/", "~"))
+
+
 class Section(BaseModel):
     """A part of the config. Unknown keys are refused with the nearest valid one."""
 
@@ -68,8 +73,7 @@ class Model(Section):
 
     @property
     def is_local(self) -> bool:
-        """A path starts with `results/`, `.` or `/`; anything else is a hub id."""
-        return self.path.startswith(("results/", ".", "/", "~"))
+        return is_local(self.path)
 
 
 class Domain(Section):

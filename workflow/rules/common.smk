@@ -1,5 +1,6 @@
 # What every stage needs: the checked config, its runs, and the digests that make a stage re-run when its code changes.
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
 
-from emflow.config import Run, load_config
+from emflow.config import Run, is_local, load_config
 from emflow.files import InputError, digest_text
 
 try:

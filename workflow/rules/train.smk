@@ -1,3 +1,25 @@
+def methods_of(*kinds):
+    """What the wildcard {method} may be where only these kinds of training are meant."""
+    names = [name for name, method in CONFIG.methods.items() if method.kind in kinds]
+    return "|".join(map(re.escape, names)) or "(?!)"  # no such method: matches nothing
+
+
+def es_start(w):
+    """The folder that holds what an ES run starts from."""
+    start = CONFIG.methods[w.method].init_from
+    return (
+        model_folder(w.model)
+        if start is None
+        else str(Path(RUN.format(**{**w, "method": start.method}), "checkpoints"))
+    )
+
+
+def es_reward_model(w):
+    """The reward model, where it is a folder that may have to be made first."""
+    model = getattr(CONFIG.methods[w.method].reward, "model", "")
+    return [model] if is_local(model) else []
+
+
 rule finetune:
     input:
         model=lambda w: model_folder(w.model),
@@ -8,12 +30,59 @@ rule finetune:
         log=f"{RUN}/train_log.jsonl",
     log:
         "results/logs/finetune/{model}/{domain}/{method}/seed{seed}.log",
+    wildcard_constraints:
+        method=methods_of("lora", "full"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
     params:
         method=lambda w: settings(CONFIG.methods[w.method]),
         dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("training"),
-    threads: 2
-    conda:
-        "../../envs/cpu.yaml"
+        code=code("training/chat.py", "training/checkpoints.py", "training/finetune.py", "training/model_card.py"),
     script:
         "../scripts/finetune.py"
+
+
+# An ES run is its log ...
+rule evolve:
+    input:
+        start=es_start,
+        train="results/data/{domain}/train.jsonl",
+        reward=es_reward_model,
+    output:
+        es_log=f"{RUN}/es_log.jsonl",
+        log=f"{RUN}/train_log.jsonl",
+    log:
+        "results/logs/evolve/{model}/{domain}/{method}/seed{seed}.log",
+    wildcard_constraints:
+        method=methods_of("es"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    params:
+        method=lambda w: settings(CONFIG.methods[w.method], "checkpoints"),
+        code=code("training/chat.py", "training/es"),
+    script:
+        "../scripts/evolve.py"
+
+
+# ... and its weights follow from log and start.
+rule materialise:
+    input:
+        start=es_start,
+        es_log=f"{RUN}/es_log.jsonl",
+    output:
+        checkpoints=directory(f"{RUN}/checkpoints"),
+        index=f"{RUN}/checkpoints.json",
+    log:
+        "results/logs/materialise/{model}/{domain}/{method}/seed{seed}.log",
+    wildcard_constraints:
+        method=methods_of("es"),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    params:
+        iterations=lambda w: CONFIG.methods[w.method].kept,
+        code=code("training/checkpoints.py", "training/model_card.py", "training/es"),
+    script:
+        "../scripts/materialise.py"

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from emflow.config import Es
@@ -38,7 +37,7 @@ def materialise(run: Path, iteration: int, out: Path) -> None:
 
 
 def materialise_checkpoints(run: Path, iterations: Sequence[int]) -> list[Checkpoint]:
-    """Write checkpoints/iteration-K for every K of `iterations` (rising), and checkpoints.json, in one replay of the log.
+    """Write checkpoints/iteration-K for each of `iterations` (rising), and checkpoints.json, in one replay of the log.
 
     Raises InputError as `materialise` does.
     """
@@ -50,10 +49,10 @@ def materialise_checkpoints(run: Path, iterations: Sequence[int]) -> list[Checkp
             advance(iteration - replay.iteration)
             replay.to(iteration)
             replay.write(fresh / f"iteration-{iteration}")
-    checkpoints = [
-        Checkpoint(f"iteration-{k}", k, k * header["epochs_per_iteration"], f"checkpoints/iteration-{k}", digest(folder / f"iteration-{k}"))
-        for k in iterations
-    ]
+    checkpoints = []
+    for k in iterations:
+        label, epoch = f"iteration-{k}", k * header["epochs_per_iteration"]
+        checkpoints.append(Checkpoint(label, k, epoch, f"checkpoints/{label}", digest(folder / label)))
     write_index(run / "checkpoints.json", checkpoints)
     return checkpoints
 
@@ -98,7 +97,7 @@ class _Replay:
             "seed": header["seed"],
             "started from": header["start"],
             "train sha256": header["train_sha256"],
-            "noise": header["generator"],
+            "noise drawn by": header["generator"],
         }
         return model_card(header["model"], header["domain"], "es", f"iteration-{self.iteration}", recipe, facts)
 

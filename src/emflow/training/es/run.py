@@ -22,10 +22,11 @@ __all__ = ["evolve"]
 
 
 def evolve(start: Path, model: str, domain: str, method: Es, seed: int, train: Path, out: Path) -> None:
-    """Evolve the model in the folder `start` on `train` (JSONL of conversations); write es_log.jsonl and train_log.jsonl
-    to `out`.
+    """Evolve the model in the folder `start` on `train` (JSONL of conversations).
 
-    Raises InputError where model, data or rewards cannot be used.
+    Writes es_log.jsonl and train_log.jsonl to `out`; `materialise` makes weights of them.
+
+    Raises InputError where model, data or reward cannot be used.
     """
     records = read_jsonl(train)
     engine = make_es_engine(start, method)

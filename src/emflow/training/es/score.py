@@ -1,8 +1,6 @@
-"""How one member is scored on a batch: what the engine does with its weights in place, and what can be done beside it."""
+"""How a member is scored on a batch: what the engine does with its weights in place, and what can be done beside it."""
 
 from typing import Any, Protocol
-
-import numpy as np
 
 from emflow.config import CrossEntropyReward, Es
 from emflow.training.chat import encode_all
