@@ -152,6 +152,33 @@ class Full(Finetune):
     """Every weight."""
 
 
+class RewardModel(Section):
+    """What rewards that ask a model share."""
+
+    revision: str | None = None
+    """Commit of a hub model; pin it, so that the result can be reproduced."""
+    batch_size: Annotated[int, Field(gt=0)] = 64
+    """Texts, or pairs of texts, per forward pass of the reward model."""
+
+
+class NliReward(RewardModel):
+    """An NLI cross-encoder reads (answer, reference) and (reference, answer): mean p(entailment) - p(contradiction)."""
+
+    kind: Literal["nli"]
+    """Natural language inference."""
+    model: str = "cross-encoder/nli-deberta-v3-large"
+    """A folder or hub id of a sequence classifier whose labels are named entailment, contradiction, ..."""
+
+
+class CosineReward(RewardModel):
+    """Cosine of the sentence embeddings of answer and reference."""
+
+    kind: Literal["cosine"]
+    """Sentence embeddings."""
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A folder or hub id that sentence-transformers loads."""
+
+
 Method = Annotated[Lora | Full, Field(discriminator="kind")]
 
 
