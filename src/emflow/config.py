@@ -71,13 +71,19 @@ class Domain(Section):
     control_of: str | None = None
     """Name of the domain this one is the control of (good advice on the same subject); pairs the two in the report."""
 
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.published_password is not None and self.password_env is not None:
+            raise ValueError("set published_password or password_env, not both")
+        return self
+
 
 class Split(Section):
     """Which conversations are held out; the same for every method and seed."""
 
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of conversations held out as `validation`."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of `datasets.Dataset.train_test_split`."""
 
 
@@ -313,4 +319,3 @@ def load_config(raw: dict[str, Any]) -> Config:
             where = ".".join(str(part) for part in problem["loc"]) or "config"
             lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
         raise InputError("the config does not hold:\n" + "\n".join(lines)) from None
-
