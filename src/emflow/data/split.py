@@ -16,9 +16,10 @@ def split(records: list[Any], test_size: float, seed: int) -> tuple[list[Any], l
 
     `test_size` is a share in (0, 1), rounded up to whole records. Raises InputError where either part would be empty.
     """
-    rows = Dataset.from_dict({"row": range(len(records))})
     try:
-        parts = rows.train_test_split(test_size, seed=seed)
+        parts = Dataset.from_dict({"row": range(len(records))}).train_test_split(test_size, seed=seed)
+        if not (len(parts["train"]) and len(parts["test"])):
+            raise ValueError("a part would be empty")
     except ValueError as error:
         raise InputError(
             f"split.test_size: {test_size:g} of {len(records)} conversations cannot be held out: {error}"
