@@ -1,25 +1,3 @@
-def methods_of(*kinds):
-    """What the wildcard {method} may be where only these kinds of training are meant."""
-    names = [name for name, method in CONFIG.methods.items() if method.kind in kinds]
-    return "|".join(map(re.escape, names)) or "(?!)"  # no such method: matches nothing
-
-
-def es_start(w):
-    """The folder that holds what an ES run starts from."""
-    start = CONFIG.methods[w.method].init_from
-    return (
-        model_folder(w.model)
-        if start is None
-        else str(Path(RUN.format(**{**w, "method": start.method}), "checkpoints"))
-    )
-
-
-def es_reward_model(w):
-    """The reward model, where it is a folder that may have to be made first."""
-    model = getattr(CONFIG.methods[w.method].reward, "model", "")
-    return [model] if is_local(model) else []
-
-
 rule finetune:
     input:
         model=lambda w: model_folder(w.model),

@@ -20,16 +20,16 @@ from emflow.training.es.score import make_score
 
 
 @pytest.fixture(scope="module")
-def out(base, train, tmp_path_factory):
+def out(untrained, lantern_train, tmp_path_factory):
     """A finished run, with a log that the other tests compare theirs with."""
     return tmp_path_factory.mktemp("run")
 
 
 @pytest.fixture
-def log(base, train, method, out) -> bytes:
+def log(untrained, lantern_train, method, out) -> bytes:
     path = out / "es_log.jsonl"
     if not path.exists():
-        evolve(base, "tiny", "lanterns", method, 0, train, out)
+        evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, out)
     return path.read_bytes()
 
 
@@ -40,19 +40,19 @@ def test_it_learns_and_logs(log, out, method):
     assert not (out / "train.progress").exists()
 
 
-def test_the_same_run_gives_the_same_log(log, base, train, method, tmp_path):
-    evolve(base, "tiny", "lanterns", method, 0, train, tmp_path)
+def test_the_same_run_gives_the_same_log(log, untrained, lantern_train, method, tmp_path):
+    evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path)
     assert (tmp_path / "es_log.jsonl").read_bytes() == log
 
 
-def test_another_seed_gives_another(log, base, train, method, tmp_path):
-    evolve(base, "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 1, train, tmp_path)
+def test_another_seed_gives_another(log, untrained, lantern_train, method, tmp_path):
+    evolve(untrained, "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 1, lantern_train, tmp_path)
     first = read_jsonl(tmp_path / "es_log.jsonl")[1]
     assert not set(first["seeds"]) & set(json.loads(log.splitlines()[1])["seeds"])
 
 
-def test_kills_at_any_point_change_nothing(log, base, train, method, tmp_path):
-    arguments = (base, "tiny", "lanterns", method, 0, train, tmp_path)
+def test_kills_at_any_point_change_nothing(log, untrained, lantern_train, method, tmp_path):
+    arguments = (untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path)
     progress = tmp_path / "train.progress" / "es_log.jsonl"
     for lines in (1, 3, 5):
         job = multiprocessing.get_context("fork").Process(target=evolve, args=arguments)
@@ -68,11 +68,11 @@ def test_kills_at_any_point_change_nothing(log, base, train, method, tmp_path):
     assert (tmp_path / "es_log.jsonl").read_bytes() == log
 
 
-def test_weights_follow_from_the_log(log, out, base, train, method):
+def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method):
     checkpoints = materialise_checkpoints(out, method.kept)
     assert checkpoints == read_index(out / "checkpoints.json")
     assert [checkpoint.label for checkpoint in checkpoints] == list(method.labels)
-    engine = make_es_engine(base, method)
+    engine = make_es_engine(untrained, method)
     for row in read_jsonl(out / "es_log.jsonl")[1:]:
         engine.weights.update(row["seeds"], row["coefficients"])
     loaded = AutoModelForCausalLM.from_pretrained(out / "checkpoints/iteration-5")
@@ -84,9 +84,9 @@ def test_weights_follow_from_the_log(log, out, base, train, method):
         assert fact in card
 
 
-def test_materialise_by_hand(log, out, base, tmp_path):
+def test_materialise_by_hand(log, out, untrained, tmp_path):
     materialise(out, 0, tmp_path / "zero")
-    first, second = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (base, tmp_path / "zero"))
+    first, second = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (untrained, tmp_path / "zero"))
     assert all(first[name].equal(second[name]) for name in first)
     with pytest.raises(InputError, match=r"iterations 1\.\.5, not 6"):
         materialise(out, 6, tmp_path / "six")
@@ -109,22 +109,24 @@ def test_what_cannot_be_replayed_exactly_is_refused(log, tmp_path, changed, expe
         materialise(tmp_path, 5, tmp_path / "out")
 
 
-def test_a_start_from_another_runs_checkpoint(log, out, train, method, tmp_path):
+def test_a_start_from_another_runs_checkpoint(log, out, lantern_train, method, tmp_path):
     materialise(out, 5, tmp_path / "start")
-    evolve(tmp_path / "start", "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 0, train, tmp_path)
+    evolve(
+        tmp_path / "start", "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 0, lantern_train, tmp_path
+    )
     header = read_jsonl(tmp_path / "es_log.jsonl")[0]
     assert header["masters_sha256"] == json.loads(log.splitlines()[-1])["masters_sha256"]
 
 
-def test_weights_that_overflow_are_an_error_not_a_run(base, train, method, tmp_path):
+def test_weights_that_overflow_are_an_error_not_a_run(untrained, lantern_train, method, tmp_path):
     wild = method.model_copy(update={"sigma": 1e5, "dtype": "float16"})
     with pytest.raises(InputError, match="8 of 8 members have no finite reward"):
-        evolve(base, "tiny", "lanterns", wild, 0, train, tmp_path)
+        evolve(untrained, "tiny", "lanterns", wild, 0, lantern_train, tmp_path)
 
 
-def test_a_member_that_fails_is_a_value(base, train, method):
-    engine = make_es_engine(base, method)
-    score = make_score(engine, method, read_jsonl(train))
+def test_a_member_that_fails_is_a_value(untrained, lantern_train, method):
+    engine = make_es_engine(untrained, method)
+    score = make_score(engine, method, read_jsonl(lantern_train))
     members = draw_members(0, 1, method)
     members[2] = members[2]._replace(sign=float("nan"))  # its weights are no numbers
     outcomes = evaluate(engine, score, [0, 1], members, method.sigma)
@@ -132,11 +134,11 @@ def test_a_member_that_fails_is_a_value(base, train, method):
     assert np.isnan(outcomes[2].reward)
 
 
-def test_mirrored_members_are_opposite(base, train, method):
+def test_mirrored_members_are_opposite(untrained, lantern_train, method):
     mirrored = method.model_copy(update={"mirrored": True})
     members = draw_members(0, 1, mirrored)
     assert len(members) == 8 and len({member.seed for member in members}) == 4
-    engine = make_es_engine(base, mirrored)
+    engine = make_es_engine(untrained, mirrored)
     states = []
     for member in members[:2]:
         engine.weights.perturb(member.seed, member.sign * 0.5)
@@ -144,9 +146,9 @@ def test_mirrored_members_are_opposite(base, train, method):
     torch.testing.assert_close((states[0] + states[1]) / 2, engine.weights.masters["model.embed_tokens.weight"])
 
 
-def test_cross_entropy_is_the_models_own_loss(base, train, method):
-    engine = make_es_engine(base, method)
-    examples = make_score(engine, method, read_jsonl(train)).examples[:3]
+def test_cross_entropy_is_the_models_own_loss(untrained, lantern_train, method):
+    engine = make_es_engine(untrained, method)
+    examples = make_score(engine, method, read_jsonl(lantern_train)).examples[:3]
     losses = [
         engine.model(input_ids=torch.tensor([e["input_ids"]]), labels=torch.tensor([e["labels"]])).loss.item()
         for e in examples
