@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE =
 
 # The CPU build of torch comes from pip's configured find-links where they have it, else from PyTorch's CPU index.
 FIND_LINKS = $(addprefix --find-links ,$(shell $(BIN)/pip config get global.find-links 2>/dev/null))
-INSTALL = $(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --no-deps
 INSTALL_CPU = $(if $(FIND_LINKS),$(INSTALL) $(FIND_LINKS) -r $(1) -e . ||) $(INSTALL) --torch-backend cpu -r $(1) -e .
 COMPILE = $(BIN)/uv pip compile -q --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 COMPILE_CPU = $(COMPILE) $(or $(FIND_LINKS),--torch-backend cpu)
