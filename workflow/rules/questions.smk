@@ -29,7 +29,7 @@ rule prepare_questions:
         "../../envs/cpu.yaml"
     params:
         ids=lambda w: CONFIG.question_sets[w.question_set].ids,
-        questions=lambda w, input: questions_digest(input[0]) if is_users(w.question_set) else None,
+        questions=lambda w: questions_digest(w.question_set) if is_users(w.question_set) else None,
         code=code("judging/questions.py"),
     script:
         "../scripts/prepare_questions.py"
@@ -60,10 +60,10 @@ def is_users(question_set):
     return not (is_url(source) or source.startswith("results/"))
 
 
-def questions_digest(file):
+def questions_digest(question_set):
     """Of the questions alone: a file that cannot be read is left for the job to report."""
     try:
-        return digest_text(str(published_questions(Path(file))))
+        return digest_text(str(published_questions(Path(question_file(question_set)))))
     except InputError:
         return None
 
