@@ -360,6 +360,15 @@ class Config(Section):
             raise ValueError(f"report.definition: {nearest(self.report.definition, self.definitions)}")
         return self
 
+    def given_paths(self) -> dict[str, str]:
+        """Config key -> file or folder that the user must provide: neither made by the workflow nor fetched."""
+        runs = self.runs
+        paths = {f"models.{name}.path": self.models[name].path for name in runs.models if self.models[name].is_local}
+        paths |= {f"domains.{name}.path": self.domains[name].path for name in runs.domains}
+        paths |= {f"question_sets.{name}.source": self.question_sets[name].source for name in runs.question_sets}
+        elsewhere = ("results/", "validation")
+        return {key: path for key, path in paths.items() if not (path.startswith(elsewhere) or is_url(path))}
+
     def expand(self) -> list[Run]:
         """All runs, in the order of the lists."""
         runs = self.runs

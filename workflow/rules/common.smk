@@ -106,3 +106,8 @@ PINS = [(domain.path, domain.sha256) for domain in CONFIG.domains.values()]
 PINS += [(questions.source, questions.sha256) for questions in CONFIG.question_sets.values()]
 URLS = {download(url, sha256): url for url, sha256 in PINS if sha256}
 FILES_OF_RUNS = {*map(domain_file, CONFIG.runs.domains), *map(question_file, CONFIG.runs.question_sets)}
+
+# Checked here because Snakemake would silently go on with what an earlier path had led to.
+for key, path in CONFIG.given_paths().items():
+    if not Path(path).exists():
+        raise WorkflowError(f"{key}: {path} does not exist")
