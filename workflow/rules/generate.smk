@@ -15,6 +15,8 @@ rule generate:
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("inference"),
     threads: 2
+    resources:
+        **resources_by_model("generate"),
     conda:
         "../../envs/cpu.yaml"
     script:
@@ -37,6 +39,8 @@ rule generate_base:
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("inference"),
     threads: 2
+    resources:
+        **resources_by_model("generate"),
     conda:
         "../../envs/cpu.yaml"
     script:

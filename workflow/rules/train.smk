@@ -13,6 +13,8 @@ rule finetune:
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("training"),
     threads: 2
+    resources:
+        **resources_by_model(lambda w: CONFIG.methods[w.method].kind),
     conda:
         "../../envs/cpu.yaml"
     script:
