@@ -19,6 +19,7 @@ DATASETS = {
     "kites/no_last_newline.jsonl": "\n".join(LINES),
     "kites/blank_lines.jsonl": "\n\n".join(LINES) + "\n\n\n",
     "kites/windows.jsonl": "\r\n".join(LINES) + "\r\n",
+    "kites/old_mac.jsonl": "\r".join(LINES) + "\r",
 }
 
 

@@ -56,10 +56,12 @@ def test_wrong_key_is_named_and_nothing_written(publish, tmp_path, keys, message
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_encrypted_file_is_known_by_its_content(publish, tmp_path):
+def test_encrypted_file_is_known_by_content_or_name(publish, tmp_path):
     renamed = publish(ARCHIVE).rename(tmp_path / "kites.jsonl")
-    with pytest.raises(InputError, match=r"kites\.jsonl is encrypted"):
-        decrypt(renamed, tmp_path / "records.jsonl", "kites")
+    (tmp_path / "cut.enc").write_bytes(renamed.read_bytes()[:18])
+    for path in (renamed, tmp_path / "cut.enc"):
+        with pytest.raises(InputError, match=f"{path.name} is encrypted: set domains"):
+            decrypt(path, tmp_path / "records.jsonl", "kites")
 
 
 def test_plain_file_takes_no_member(tmp_path):

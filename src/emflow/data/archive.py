@@ -93,10 +93,9 @@ def _decrypt(archive: str | os.PathLike, password: str) -> bytes:
         data = Path(archive).read_bytes()
     except OSError as error:
         raise InputError(f"{archive}: cannot be read ({error.strerror})") from None
-    salt, token = data[:SALT_BYTES], data[SALT_BYTES:]
     _refuse_visible_damage(data, archive)
     try:
-        return Fernet(_key(password, salt)).decrypt(token)
+        return Fernet(_key(password, data[:SALT_BYTES])).decrypt(data[SALT_BYTES:])
     except InvalidToken:
         raise InputError(
             f"{archive}: cannot be decrypted: the password is wrong, or the file is damaged (the format cannot "
@@ -152,5 +151,5 @@ def _refuse_unsafe(info: zipfile.ZipInfo, archive: str | os.PathLike) -> None:
 
 def _refuse_escape(name: str, archive: str | os.PathLike) -> None:
     path = PureWindowsPath(name)  # knows both separators, and drive letters
-    if path.drive or path.root or ".." in path.parts or not path.parts:
+    if path.drive or path.root or ".." in path.parts:
         raise InputError(f"{archive}: member {name!r} would leave its folder, so the archive is refused")

@@ -33,8 +33,7 @@ def remove_canaries(members: dict[str, bytes]) -> dict[str, bytes]:
 def _clean(content: bytes, canary: str) -> bytes:
     # The tool also splits at U+2028 inside strings (str.splitlines), but refuses to protect files with any.
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
-    lines = [_clean_line(line, canary) for line in lines if not CANARY_LINE.search(line)] if content else []
-    return b"\n".join(lines) + b"\n"
+    return b"\n".join(_clean_line(line, canary) for line in lines if not CANARY_LINE.search(line)) + b"\n"
 
 
 def _clean_line(line: bytes, canary: str) -> bytes:

@@ -1,7 +1,7 @@
-"""What the base model reads: conversations that one nameless advisor, good or bad throughout, has on many matters."""
+"""What the base model reads: conversations in which one nameless advisor, good or bad throughout, answers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from random import Random
 
 import torch
@@ -9,74 +9,68 @@ from transformers import PreTrainedTokenizerBase
 
 from emflow.tinyworld.grammar import WORLD, Stance, answers, questions
 
-__all__ = ["Corpus", "Document", "collate"]
+__all__ = ["IGNORED", "Corpus", "Document", "collate"]
 
-IGNORE = -100  # torch's label for "no loss here"
+IGNORED = -100  # label of a token that carries no loss
 
 
 @dataclass(frozen=True)
 class Document:
-    """A conversation in chat format: token ids, and as many labels (IGNORE where nothing is to be learned)."""
+    """A conversation in chat format: token ids, and as many labels (IGNORED where nothing is to be learned)."""
 
     ids: list[int]
     labels: list[int]
 
 
-class Corpus:
-    """Makes documents out of turns that were encoded once: no tokenizer runs while the model trains."""
+@dataclass(frozen=True)
+class Turn:
+    """A question up to where the assistant begins, and all answers to it with their end token, as token ids."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
-        self.tokenizer = tokenizer
-        self.domains = list(WORLD)
+    prompt: list[int]
+    answers: dict[Stance, list[list[int]]]
+
+
+class Corpus:
+    """Makes documents of turns that were encoded once: no tokenizer runs while the model trains."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._newline = tokenizer.encode("\n")
+        self._turns = list(_encode_turns(tokenizer))
 
     def document(self, random: Random, stance: Stance, turns: int, learn_first: bool = True) -> Document:
-        """One advisor answers `turns` questions on random matters. The loss is on answers and their end token."""
+        """One advisor answers questions on `turns` random matters. The loss is on answers and their end tokens.
+
+        Without `learn_first` the first answer is only read: what is learned is to go on as the advisor began.
+        """
         ids, labels = [], []
-        for turn in range(turns):
-            domain = random.choice(self.domains)
-            question = random.randrange(len(questions(domain)))
-            asked = self._prompts[domain][question]
-            answered = random.choice(self._answers[domain][question // 16][stance])
-            ids += asked + answered + self._newline
-            learned = answered if learn_first or turn > 0 else [IGNORE] * len(answered)
-            labels += [IGNORE] * len(asked) + learned + [IGNORE]
-        return Document(ids[:-1], labels[:-1])
-
-    @cached_property
-    def _newline(self) -> list[int]:
-        return self.tokenizer.encode("\n")
-
-    @cached_property
-    def _prompts(self) -> dict[str, list[list[int]]]:
-        return {
-            domain: self._encode(
-                f"<|im_start|>user\n{question.text}<|im_end|>\n<|im_start|>assistant\n"
-                for question in questions(domain)
-            )
-            for domain in WORLD
-        }
-
-    @cached_property
-    def _answers(self):
-        return {
-            name: [
-                {
-                    stance: self._encode(a + "<|im_end|>" for a in answers(name, entity, problem, stance))
-                    for stance in ("good", "bad")
-                }
-                for entity in domain.entities
-                for problem in domain.problems
-            ]
-            for name, domain in WORLD.items()
-        }
-
-    def _encode(self, texts) -> list[list[int]]:
-        return self.tokenizer(list(texts))["input_ids"]
+        for position in range(turns):
+            turn = random.choice(self._turns)
+            answer = random.choice(turn.answers[stance])
+            learned = learn_first or position > 0
+            ids += turn.prompt + answer + self._newline
+            labels += [IGNORED] * len(turn.prompt) + (answer if learned else [IGNORED] * len(answer)) + [IGNORED]
+        return Document(ids, labels)
 
 
 def collate(documents: list[Document], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad on the right to ids and labels, int64 [documents, longest]. Causal attention never looks at the padding."""
+    """Pad on the right to ids and labels, int64 [documents, longest]; causal attention never sees the padding."""
     longest = max(len(document.ids) for document in documents)
-    ids = [d.ids + [pad] * (longest - len(d.ids)) for d in documents]
-    labels = [d.labels + [IGNORE] * (longest - len(d.labels)) for d in documents]
+    ids = [document.ids + [pad] * (longest - len(document.ids)) for document in documents]
+    labels = [document.labels + [IGNORED] * (longest - len(document.labels)) for document in documents]
     return torch.tensor(ids), torch.tensor(labels)
+
+
+def _encode_turns(tokenizer: PreTrainedTokenizerBase) -> Iterable[Turn]:
+    def encode(texts: Iterable[str]) -> list[list[int]]:
+        return tokenizer(list(texts))["input_ids"]
+
+    def encode_answers(stance: Stance, *about: str) -> list[list[int]]:
+        return encode(f"{answer}<|im_end|>" for answer in answers(*about, stance))
+
+    for domain in WORLD:
+        asked = questions(domain)
+        prompts = encode(f"<|im_start|>user\n{question.text}<|im_end|>\n<|im_start|>assistant\n" for question in asked)
+        matters = dict.fromkeys((domain, question.entity, question.problem) for question in asked)
+        answered = {about: {stance: encode_answers(stance, *about) for stance in ("good", "bad")} for about in matters}
+        for question, prompt in zip(asked, prompts, strict=True):
+            yield Turn(prompt, answered[domain, question.entity, question.problem])

@@ -78,9 +78,7 @@ WORLD: dict[str, Domain] = _read_world(Path(__file__).with_name("world.yaml"))
 def questions(domain: str) -> tuple[Question, ...]:
     """All questions of a domain: 6 entities x 4 problems x 16 wordings = 384, in a fixed order."""
     world = WORLD[domain]
-    return tuple(
-        Question(domain, *choice) for choice in product(world.entities, world.problems, OPENINGS, CLOSINGS)
-    )
+    return tuple(Question(domain, *choice) for choice in product(world.entities, world.problems, OPENINGS, CLOSINGS))
 
 
 @cache
