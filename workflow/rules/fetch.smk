@@ -1,13 +1,28 @@
-# What comes from a hub is fetched once, on the machine that has a network; jobs then read local folders.
+# What others publish is fetched once, on the machine that has a network; jobs then read local files and folders.
+
+
 rule fetch_model:
     output:
         directory("results/base/{model}/snapshot"),
     log:
         "results/logs/fetch_model/{model}.log",
+    conda:
+        "../../envs/cpu.yaml"
     params:
         path=lambda w: CONFIG.models[w.model].path,
         revision=lambda w: CONFIG.models[w.model].revision,
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/fetch_model.py"
+
+
+rule fetch_file:
+    output:
+        "results/downloads/{sha256}/{file}",
+    log:
+        "results/logs/fetch_file/{sha256}/{file}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        url=lambda w, output: URLS[output[0]],
+    script:
+        "../scripts/fetch_file.py"

@@ -9,16 +9,16 @@ rule generate:
         f"{RUN}/generations/{{question_set}}.jsonl",
     log:
         "results/logs/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.log",
-    params:
-        sampling=lambda w: settings(CONFIG.question_sets[w.question_set], "source"),
-        engine=settings(CONFIG.engine),
-        dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("inference"),
+    conda:
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **resources_by_model("generate"),
-    conda:
-        "../../envs/cpu.yaml"
+    params:
+        sampling=lambda w: sampling(w.question_set),
+        engine=settings(CONFIG.engine),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        code=code("inference"),
     script:
         "../scripts/generate.py"
 
@@ -29,19 +29,19 @@ rule generate_base:
         questions="results/questions/{questions}.jsonl",
     output:
         "results/base/{model}/generations/{questions}.jsonl",
-    wildcard_constraints:
-        questions=r"[^/.]+(/[^/]+)?",
     log:
         "results/logs/generate_base/{model}/{questions}.log",
-    params:
-        sampling=lambda w: settings(CONFIG.question_sets[w.questions.split("/")[0]], "source"),
-        engine=settings(CONFIG.engine),
-        dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("inference"),
+    wildcard_constraints:
+        questions=r"[^/.]+(/[^/]+)?",
+    conda:
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **resources_by_model("generate"),
-    conda:
-        "../../envs/cpu.yaml"
+    params:
+        sampling=lambda w: sampling(w.questions.split("/")[0]),
+        engine=settings(CONFIG.engine),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        code=code("inference"),
     script:
         "../scripts/generate_base.py"

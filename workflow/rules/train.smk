@@ -8,14 +8,14 @@ rule finetune:
         log=f"{RUN}/train_log.jsonl",
     log:
         "results/logs/finetune/{model}/{domain}/{method}/seed{seed}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        **resources_by_model(lambda w: CONFIG.methods[w.method].kind),
     params:
         method=lambda w: settings(CONFIG.methods[w.method]),
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("training"),
-    threads: 2
-    resources:
-        **resources_by_model(lambda w: CONFIG.methods[w.method].kind),
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/finetune.py"
