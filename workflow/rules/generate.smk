@@ -12,7 +12,7 @@ rule generate:
     benchmark:
         "results/benchmarks/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: 2
     resources:
         **resources_by_model("generate"),
@@ -39,7 +39,7 @@ rule generate_base:
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
-        "../../envs/cpu.yaml"
+        f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: 2
     resources:
         **resources_by_model("generate"),
