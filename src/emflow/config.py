@@ -65,6 +65,8 @@ class Model(Section):
     """Commit of a hub model; pin it, so that the result can be reproduced."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Precision of the weights in training and generation."""
+    parameters: Annotated[float, Field(gt=0)] = 8.0
+    """Billions of parameters; decides what jobs ask of a cluster, and nothing else."""
 
     @property
     def is_local(self) -> bool:

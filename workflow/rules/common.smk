@@ -11,10 +11,11 @@ SOURCE = Path(workflow.basedir) / "src"
 # Jobs import the package from beside this workflow, also inside conda environments.
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
+os.environ.update(HF_HUB_OFFLINE="1")  # jobs read local folders; only scripts/fetch_model.py goes online
 os.environ[PATHS] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get(PATHS)])])
 
 from emflow.config import is_url, load_config
-from emflow.files import InputError, digest_text
+from emflow.files import InputError, digest_text, stamp
 from emflow.judging.questions import published_questions
 
 try:
@@ -39,9 +40,9 @@ wildcard_constraints:
 
 
 @cache
-def code(*parts):
-    """Digest of package files or folders under src/emflow: as a param it re-runs a stage whose code has changed."""
-    found = [SOURCE / "emflow" / part for part in parts]
+def code(script, *parts):
+    """Digest of a script and of package files or folders: as a param it re-runs a stage whose code has changed."""
+    found = [Path(workflow.basedir) / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
     files = [f for p in found for f in ([p] if p.is_file() else sorted(p.rglob("*.*"))) if f.suffix in (".py", ".yaml")]
     return digest_text("".join(file.read_text() for file in files))[:16]
 
@@ -50,6 +51,26 @@ def model_folder(name):
     """Where a base model's files lie: its own folder, or the snapshot that `fetch_model` makes."""
     model = CONFIG.models[name]
     return model.path if model.is_local else f"results/base/{name}/snapshot"
+
+
+def is_grown(name):
+    """Whether `grow_base` makes the model."""
+    return CONFIG.models[name].path.startswith("results/tinyworld/models/")
+
+
+def model_inputs(name):
+    """What a rule that loads a model reads. Folders have no digest in Snakemake, so `ancient` hides their dates ..."""
+    digests = [f"{CONFIG.models[name].path}.sha256"] if is_grown(name) else []
+    return {"model": ancient(model_folder(name)), "model_sha256": digests}
+
+
+@cache
+def model_identity(name):
+    """... and this param tells one model from another, by its revision or by what its files hold."""
+    model = CONFIG.models[name]
+    if not model.is_local:
+        return [model.path, model.revision]
+    return None if is_grown(name) else stamp(Path(model.path).expanduser())
 
 
 def settings(section, *without):
