@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/tinyworld.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"

@@ -70,6 +70,8 @@ class Model(Section):
     """Commit of a hub model; pin it, so that the result can be reproduced."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Precision of the weights in training and generation."""
+    parameters: Annotated[float, Field(gt=0)] = 8.0
+    """Billions of parameters; decides what jobs ask of a cluster, and nothing else."""
 
     @property
     def is_local(self) -> bool:
@@ -454,6 +456,15 @@ class Config(Section):
             raise ValueError(f"{where}.checkpoint: {nearest(start.checkpoint, other.labels)}")
         if isinstance(other, Es) and other.init_from is not None and other.init_from.method == name:
             raise ValueError(f"{where}: '{name}' and '{start.method}' start from each other")
+
+    def given_paths(self) -> dict[str, str]:
+        """Config key -> file or folder that the user must provide: neither made by the workflow nor fetched."""
+        runs = self.runs
+        paths = {f"models.{name}.path": self.models[name].path for name in runs.models if self.models[name].is_local}
+        paths |= {f"domains.{name}.path": self.domains[name].path for name in runs.domains}
+        paths |= {f"question_sets.{name}.source": self.question_sets[name].source for name in runs.question_sets}
+        elsewhere = ("results/", "validation")
+        return {key: path for key, path in paths.items() if not (path.startswith(elsewhere) or is_url(path))}
 
     def expand(self) -> list[Run]:
         """All runs, in the order of the lists."""

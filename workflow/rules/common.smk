@@ -12,10 +12,11 @@ SOURCE = Path(workflow.basedir) / "src"
 # Jobs import the package from beside this workflow, also inside conda environments.
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
+os.environ.update(HF_HUB_OFFLINE="1")  # jobs read local folders; only scripts/fetch_model.py goes online
 os.environ[PATHS] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get(PATHS)])])
 
 from emflow.config import is_local, is_url, load_config
-from emflow.files import InputError, digest_text
+from emflow.files import InputError, digest_text, stamp
 from emflow.judging.questions import published_questions
 
 try:
@@ -40,9 +41,9 @@ wildcard_constraints:
 
 
 @cache
-def code(*parts):
-    """Digest of package files or folders under src/emflow: as a param it re-runs a stage whose code has changed."""
-    found = [SOURCE / "emflow" / part for part in parts]
+def code(script, *parts):
+    """Digest of a script and of package files or folders: as a param it re-runs a stage whose code has changed."""
+    found = [Path(workflow.basedir) / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
     files = [f for p in found for f in ([p] if p.is_file() else sorted(p.rglob("*.*"))) if f.suffix in (".py", ".yaml")]
     return digest_text("".join(file.read_text() for file in files))[:16]
 
@@ -51,6 +52,26 @@ def model_folder(name):
     """Where a base model's files lie: its own folder, or the snapshot that `fetch_model` makes."""
     model = CONFIG.models[name]
     return model.path if model.is_local else f"results/base/{name}/snapshot"
+
+
+def is_grown(name):
+    """Whether `grow_base` makes the model."""
+    return CONFIG.models[name].path.startswith("results/tinyworld/models/")
+
+
+def model_inputs(name):
+    """What a rule that loads a model reads. Folders have no digest in Snakemake, so `ancient` hides their dates ..."""
+    digests = [f"{CONFIG.models[name].path}.sha256"] if is_grown(name) else []
+    return {"model": ancient(model_folder(name)), "model_sha256": digests}
+
+
+@cache
+def model_identity(name):
+    """... and this param tells one model from another, by its revision or by what its files hold."""
+    model = CONFIG.models[name]
+    if not model.is_local:
+        return [model.path, model.revision]
+    return None if is_grown(name) else stamp(Path(model.path).expanduser())
 
 
 def settings(section, *without):
@@ -110,12 +131,12 @@ def methods_of(*kinds):
 
 
 def es_start(w):
-    """The folder that holds what an ES run starts from."""
+    """What an ES run starts from: the base model, or the checkpoints of another run, whose index holds their digests."""
     start = CONFIG.methods[w.method].init_from
     if start is None:
-        return model_folder(w.model)
+        return model_inputs(w.model)
     other = RUN.format(**{**w, "method": start.method})
-    return f"{other}/checkpoints"
+    return {"model": ancient(f"{other}/checkpoints"), "model_sha256": f"{other}/checkpoints.json"}
 
 
 def es_reward_model(w):
@@ -128,3 +149,8 @@ PINS = [(domain.path, domain.sha256) for domain in CONFIG.domains.values()]
 PINS += [(questions.source, questions.sha256) for questions in CONFIG.question_sets.values()]
 URLS = {download(url, sha256): url for url, sha256 in PINS if sha256}
 FILES_OF_RUNS = {*map(domain_file, CONFIG.runs.domains), *map(question_file, CONFIG.runs.question_sets)}
+
+# Checked here because Snakemake would silently go on with what an earlier path had led to.
+for key, path in CONFIG.given_paths().items():
+    if not Path(path).exists():
+        raise WorkflowError(f"{key}: {path} does not exist")

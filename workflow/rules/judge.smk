@@ -5,12 +5,14 @@ rule judge:
         "results/{owner}/judgements/{questions}.{judge}.jsonl",
     log:
         "results/logs/judge/{owner}/{questions}.{judge}.log",
+    benchmark:
+        "results/benchmarks/judge/{owner}/{questions}.{judge}.tsv"
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
         "../../envs/cpu.yaml"
     params:
         judge=lambda w: settings(CONFIG.judges[w.judge]),
-        code=code("judging/judge.py", "tinyworld/oracle.py"),
+        code=code("judge", "judging/judge.py", "tinyworld/oracle.py"),
     script:
         "../scripts/judge.py"
