@@ -18,8 +18,11 @@ FIXED = Need(6, 60)  # whatever the model: Python, CUDA and the data; loading, a
 SMALL = 0.1  # billion parameters, under which a GPU is no faster than a few cores
 
 
-def resources_by_model(work):
-    """Resources of a rule with a `model` wildcard; `work` names a key of NEEDS, or a function of wildcards does."""
+def resources_by_model(work, copies=lambda w: 1):
+    """Resources of a rule with a `model` wildcard; `work` names a key of NEEDS, or a function of wildcards does.
+
+    `copies` is how many processes hold the model, each on a GPU of its own.
+    """
 
     def asked(quantity):
         def amount(wildcards, attempt):
@@ -30,7 +33,7 @@ def resources_by_model(work):
         return amount
 
     return {
-        "mem_mb": lambda wildcards, attempt: 1000 * asked("gigabytes")(wildcards, attempt),
+        "mem_mb": lambda wildcards, attempt: 1000 * copies(wildcards) * asked("gigabytes")(wildcards, attempt),
         "runtime": asked("minutes"),
-        "gpu": lambda wildcards: int(CONFIG.models[wildcards.model].parameters >= SMALL),
+        "gpu": lambda wildcards: copies(wildcards) * int(CONFIG.models[wildcards.model].parameters >= SMALL),
     }
