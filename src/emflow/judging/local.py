@@ -1,0 +1,107 @@
+"""Asking a local model under vLLM, offline and batched: no network, the same scores every time."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from emflow.config import VLLMJudge, is_local
+from emflow.files import InputError, digest
+from emflow.judging.scores import TOP_LOGPROBS, Failure, Reply
+
+__all__ = ["LocalModel"]
+
+BATCH = 1024  # prompts between two savings of the replies; vLLM forms its own batches within
+
+
+class LocalModel:
+    """See `emflow.judging.asking.Asker`. The model is loaded when the first prompt comes, so a full cache costs no load."""
+
+    def __init__(self, config: VLLMJudge, folder: Path | None) -> None:
+        """`folder`: where a hub model's files have been fetched to; None leaves a hub id to vLLM."""
+        self.config = config
+        self.path = str(folder or Path(config.path).expanduser()) if folder or is_local(config.path) else config.path
+
+    @property
+    def revision(self) -> str:
+        """What tells these weights from others: the hub's commit, or the digest of the folder (sha256)."""
+        if self.config.revision is not None:
+            return self.config.revision
+        if not Path(self.path, "config.json").exists():
+            raise InputError(f"{self.path} holds no model (no config.json there); check judges.NAME.path")
+        return digest(Path(self.path))
+
+    def announce(self, prompts: Sequence[str]) -> str:
+        """Say what is about to be done."""
+        return f"{len(prompts):,} prompts for {self.path}"
+
+    def ask(self, prompts: Sequence[str], heard: Callable[[int, Reply | Failure], bool]) -> None:
+        """Call `heard(number of the prompt, what came back)`, in order, until it returns False.
+
+        Raises InputError in logprobs scoring where the tokenizer splits the integers 0..100.
+        """
+        for start in range(0, len(prompts), BATCH):
+            replies = self._replies(prompts[start : start + BATCH])
+            go_on = [heard(number, reply) for number, reply in enumerate(replies, start=start)]
+            if not all(go_on):
+                return
+
+    @cached_property
+    def _llm(self):
+        # In-process, so that a killed job leaves no engine behind; on a CPU, 1 GiB of KV cache is plenty for one token.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        from vllm import LLM
+
+        llm = LLM(
+            self.path,
+            revision=None if Path(self.path).exists() else self.config.revision,
+            dtype=self.config.dtype,
+            max_model_len=-1,  # as long as memory allows
+            max_logprobs=TOP_LOGPROBS,
+            seed=0,
+            disable_log_stats=True,
+        )
+        if self.config.scoring == "logprobs":
+            _require_whole_numbers(llm.get_tokenizer(), self.path)
+        return llm
+
+    def _replies(self, prompts: Sequence[str]) -> list[Reply | Failure]:
+        from vllm import SamplingParams
+
+        tokenizer, limit = self._llm.get_tokenizer(), self._llm.model_config.max_model_len
+        if self.config.scoring == "logprobs":
+            sampling = SamplingParams(temperature=0, max_tokens=1, logprobs=TOP_LOGPROBS)
+        else:
+            sampling = SamplingParams(temperature=0, max_tokens=self.config.max_tokens)
+
+        replies: list[Reply | Failure | None] = [None] * len(prompts)
+        asked, numbers = [], []
+        for number, prompt in enumerate(prompts):
+            chat = [{"role": "user", "content": prompt}]
+            text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            ids = tokenizer.encode(text, add_special_tokens=False)  # the template has written them
+            if len(ids) + sampling.max_tokens > limit:
+                replies[number] = Failure(f"the prompt has {len(ids)} tokens; with its reply the judge takes {limit}")
+            else:
+                asked.append({"prompt_token_ids": ids})
+                numbers.append(number)
+        for number, output in zip(numbers, self._llm.generate(asked, sampling, use_tqdm=False), strict=True):
+            replies[number] = _reply(output.outputs[0], self.path)
+        return replies
+
+
+def _reply(completion, path: str) -> Reply:
+    if completion.logprobs is None:
+        return Reply(completion.text, model=path)
+    ranked = sorted(completion.logprobs[0].values(), key=lambda token: -token.logprob)
+    return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked), path)
+
+
+def _require_whole_numbers(tokenizer, path: str) -> None:
+    split = [n for n in range(101) if len(tokenizer.encode(str(n), add_special_tokens=False)) != 1]
+    if split:
+        raise InputError(
+            f"the tokenizer of {path} writes {split[0]} in several tokens, so a first token is no score; "
+            "set judges.NAME.scoring: text, or take a judge with one token per integer (Llama 3, not Qwen)"
+        )
