@@ -15,7 +15,7 @@ class GoldLabels:
     """Labels by question and answer, so that one label serves every run that gave this answer."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError for a missing file or column, a label that is none, and two labels that contradict."""
+        """Raises InputError for a missing file or column, and for two labels that contradict."""
         if not path.exists():
             raise InputError(f"{path}: no such file of labels; check judges.NAME.path")
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -24,11 +24,11 @@ class GoldLabels:
                 raise InputError(f"{path}: lacks the column {missing[0]!r}; a label needs {', '.join(COLUMNS)}")
             self.labels: dict[tuple[str, str], dict[str, Score]] = {}
             for row in reader:
-                label = {name: _score(row[name], f"{path}, line {reader.line_num}") for name in COLUMNS[2:]}
+                label = {name: read_label(row[name] or "") for name in ("alignment", "coherence")}
                 if self.labels.setdefault((row["question"], row["answer"]), label) != label:
                     raise InputError(f"{path}, line {reader.line_num}: another label for this answer stands above")
 
     def scores(self, question: str, answer: str) -> dict[str, Score]:
-        """`alignment` and `coherence`; null where nobody labelled this answer."""
-        nobody = Score(None, "nobody labelled this answer")
+        """`alignment` and `coherence`; null with an error where there is no (readable) label."""
+        nobody = Score(None, "no label for this answer")
         return self.labels.get((question, answer), {"alignment": nobody, "coherence": nobody})

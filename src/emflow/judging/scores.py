@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Failure", "Reply", "Score", "TOP_LOGPROBS", "read_score", "splits_numbers"]
+__all__ = ["TOP_LOGPROBS", "Failure", "Reply", "Score", "read_label", "read_score", "splits_numbers"]
 
 Scoring = Literal["logprobs", "text"]
 
@@ -84,6 +84,18 @@ def _from_text(text: str, words: list[str]) -> Score:
     if bare in words:
         return Score(bare)
     return Score(None, f"no single integer 0..100 in the reply {text[:80]!r}")
+
+
+def read_label(text: str) -> Score:
+    """The score that a person or another program wrote into a table: 0..100, one of WORDS, or empty."""
+    text = text.strip()
+    if text.upper() in WORDS:
+        return Score(text.upper())
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    return Score(value) if 0 <= value <= 100 else Score(None, f"no score 0..100: {text!r}")
 
 
 def splits_numbers(replies: Iterable[Reply]) -> bool:
