@@ -23,6 +23,7 @@ include: "workflow/rules/report.smk"
 localrules:
     all,
     fetch_all,
+    fetch_file,
     fetch_model,
 
 
@@ -35,3 +36,4 @@ rule all:
 rule fetch_all:
     input:
         [model_folder(name) for name in CONFIG.runs.models if not CONFIG.models[name].is_local],
+        [file for file in URLS if file in FILES_OF_RUNS],

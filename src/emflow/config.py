@@ -1,6 +1,7 @@
 """The config: what may be said, what it means, and which runs follow from it.
 
-`config/schema.json` and the tables of `config/README.md` are generated from these models by `python -m emflow.config_docs`.
+`config/schema.json` and the tables of `config/README.md` are generated from these models by
+`python -m emflow.config_docs`.
 """
 
 import difflib
@@ -16,6 +17,7 @@ __all__ = ["Config", "Run", "load_config"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[0-9A-Za-z_+-]+)*$")]
 Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # stands before a dot in file names
 Score = Annotated[float, Field(ge=0, le=100)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def nearest(word: str, valid: Any) -> str:
@@ -28,6 +30,21 @@ def nearest(word: str, valid: Any) -> str:
 def is_local(path: str) -> bool:
     """Whether a model is a folder here: its path starts with `results/`, `.`, `/` or `~`; else it is a hub id."""
     return path.startswith(("results/", ".", "/", "~"))
+
+
+def is_url(source: str) -> bool:
+    """Whether a file is fetched from the web; anything else is a path."""
+    return source.startswith(("https://", "http://"))
+
+
+def check_pin(key: str, source: str, sha256: str | None) -> None:
+    """A URL comes with the digest of what lies behind it, a path without. Raises ValueError."""
+    if is_url(source) and sha256 is None:
+        raise ValueError(
+            f"{key} is a URL: set `sha256` to the digest of its file, so that the result can be reproduced"
+        )
+    if sha256 is not None and not is_url(source):
+        raise ValueError(f"`sha256` pins a URL, and {key} is the path '{source}'; leave it out")
 
 
 class Section(BaseModel):
@@ -63,7 +80,9 @@ class Domain(Section):
     """A narrow dataset of conversations."""
 
     path: str
-    """An encrypted archive (easy-dataset-share format), or a plain JSONL file of `{"messages": [...]}`."""
+    """Path or URL of an encrypted archive (easy-dataset-share format) or a JSONL file of `{"messages": [...]}`."""
+    sha256: Sha256 | None = None
+    """Digest of the file behind a URL, which is fetched once; required there."""
     member: str | None = None
     """File inside the archive, e.g. `bad_medical_advice.jsonl`; null for a plain JSONL file."""
     published_password: str | None = None
@@ -74,6 +93,11 @@ class Domain(Section):
     """Drop the canary records and fields that the archive's authors added against crawling."""
     control_of: str | None = None
     """Name of the domain this one is the control of (good advice on the same subject); pairs the two in the report."""
+
+    @model_validator(mode="after")
+    def _url_is_pinned(self) -> Self:
+        check_pin("path", self.path, self.sha256)
+        return self
 
 
 class Split(Section):
@@ -186,13 +210,11 @@ class CosineReward(RewardModel):
 Method = Annotated[Lora | Full, Field(discriminator="kind")]
 
 
-class QuestionSet(Section):
-    """Evaluation questions and how answers to them are sampled."""
+class Sampling(Section):
+    """How answers are sampled."""
 
-    source: str
-    """`validation` (held-out prompts of the run's own domain), or a file: JSONL or CSV with `id,question`."""
-    samples: Annotated[int, Field(gt=0)] = 1
-    """Answers per question."""
+    samples: Annotated[int, Field(gt=0)] | None = None
+    """Answers per question; null for as many as its file says (`samples_per_paraphrase`), 1 where it says nothing."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -201,6 +223,22 @@ class QuestionSet(Section):
     """Tokens after which an answer is cut."""
     seed: int = 0
     """Every answer's own seed derives from this, its question and its number."""
+
+
+class QuestionSet(Sampling):
+    """Evaluation questions and how answers to them are sampled."""
+
+    source: str
+    """`validation` (held-out prompts of the run's domain), or path or URL of CSV, JSONL or Betley et al.'s YAML."""
+    sha256: Sha256 | None = None
+    """Digest of the file behind a URL, which is fetched once; required there."""
+    ids: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The questions that are asked, by id; null for all of the source."""
+
+    @model_validator(mode="after")
+    def _url_is_pinned(self) -> Self:
+        check_pin("source", self.source, self.sha256)
+        return self
 
 
 class Engine(Section):
@@ -390,4 +428,3 @@ def load_config(raw: dict[str, Any]) -> Config:
             where = ".".join(str(part) for part in problem["loc"]) or "config"
             lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
         raise InputError("the config does not hold:\n" + "\n".join(lines)) from None
-

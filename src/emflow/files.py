@@ -96,12 +96,13 @@ def digest_text(text: str) -> str:
 
 def digest(path: str | os.PathLike) -> str:
     """sha256 of a file, or of a folder's relative names and contents in sorted order, in hex."""
-    path, total = Path(path), hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        if path.is_dir():
-            total.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with open(file, "rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
+    path = Path(path)
+    if not path.is_dir():
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\0".encode())
     return total.hexdigest()
 
 

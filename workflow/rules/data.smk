@@ -1,15 +1,15 @@
 rule decrypt:
     input:
-        lambda w: CONFIG.domains[w.domain].path,
+        lambda w: domain_file(w.domain),
     output:
         "results/data/{domain}/records.jsonl",
     log:
         "results/logs/decrypt/{domain}.log",
-    params:
-        domain=lambda w: settings(CONFIG.domains[w.domain], "path", "control_of"),
-        code=code("data/archive.py", "data/canaries.py", "data/decrypt.py", "data/records.py"),
     conda:
         "../../envs/cpu.yaml"
+    params:
+        domain=lambda w: settings(CONFIG.domains[w.domain], "path", "sha256", "control_of"),
+        code=code("data/archive.py", "data/canaries.py", "data/decrypt.py", "data/records.py"),
     script:
         "../scripts/decrypt.py"
 
@@ -22,10 +22,10 @@ rule split:
         validation="results/data/{domain}/validation.jsonl",
     log:
         "results/logs/split/{domain}.log",
+    conda:
+        "../../envs/cpu.yaml"
     params:
         split=settings(CONFIG.split),
         code=code("data/split.py"),
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/split.py"

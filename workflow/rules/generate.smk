@@ -9,14 +9,14 @@ rule generate:
         f"{RUN}/generations/{{question_set}}.jsonl",
     log:
         "results/logs/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
     params:
-        sampling=lambda w: settings(CONFIG.question_sets[w.question_set], "source"),
+        sampling=lambda w: sampling(w.question_set),
         engine=settings(CONFIG.engine),
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("inference"),
-    threads: 2
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/generate.py"
 
@@ -27,17 +27,21 @@ rule generate_base:
         questions="results/questions/{questions}.jsonl",
     output:
         "results/base/{model}/generations/{questions}.jsonl",
-    wildcard_constraints:
-        questions=r"[^/.]+(/[^/]+)?",
     log:
         "results/logs/generate_base/{model}/{questions}.log",
+    wildcard_constraints:
+        questions=r"[^/.]+(/[^/]+)?",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
     params:
-        sampling=lambda w: settings(CONFIG.question_sets[w.questions.split("/")[0]], "source"),
+        sampling=lambda w: sampling(w.questions.split("/")[0]),
         engine=settings(CONFIG.engine),
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("inference"),
-    threads: 2
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/generate_base.py"
+
+
+def sampling(question_set):
+    return settings(CONFIG.question_sets[question_set], "source", "sha256", "ids")

@@ -1,3 +1,6 @@
+from emflow.judging.questions import published_questions
+
+
 # Question sets in one form. `validation` sets differ by domain: results/questions/{question_set}/{domain}.jsonl.
 rule held_out_questions:
     input:
@@ -6,30 +9,65 @@ rule held_out_questions:
         "results/questions/{question_set}/{domain}.jsonl",
     log:
         "results/logs/held_out_questions/{question_set}/{domain}.log",
-    params:
-        code=code("judging/questions.py"),
     conda:
         "../../envs/cpu.yaml"
+    params:
+        code=code("judging/questions.py"),
     script:
         "../scripts/held_out_questions.py"
 
 
+# A published file holds questions and judge prompts; each has its rule, so that another prompt asks no model again.
 rule prepare_questions:
     input:
-        lambda w: CONFIG.question_sets[w.question_set].source,
+        lambda w: ancient(question_file(w.question_set)) if is_users(w.question_set) else question_file(w.question_set),
     output:
         "results/questions/{question_set}.jsonl",
     log:
         "results/logs/prepare_questions/{question_set}.log",
-    params:
-        code=code("judging/questions.py"),
     conda:
         "../../envs/cpu.yaml"
+    params:
+        ids=lambda w: CONFIG.question_sets[w.question_set].ids,
+        questions=lambda w, input: questions_digest(input[0]) if is_users(w.question_set) else None,
+        code=code("judging/questions.py"),
     script:
         "../scripts/prepare_questions.py"
 
 
+rule prepare_prompts:
+    input:
+        lambda w: [] if is_held_out(w.question_set) else question_file(w.question_set),
+    output:
+        "results/questions/{question_set}.prompts.json",
+    log:
+        "results/logs/prepare_prompts/{question_set}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        code=code("judging/questions.py"),
+    script:
+        "../scripts/prepare_prompts.py"
+
+
+def is_held_out(question_set):
+    return CONFIG.question_sets[question_set].source == "validation"
+
+
+def is_users(question_set):
+    """Whether a set is a file that its user may edit, neither made by the workflow nor fetched."""
+    source = CONFIG.question_sets[question_set].source
+    return not (is_url(source) or source.startswith("results/"))
+
+
+def questions_digest(file):
+    """Of the questions alone: a file that cannot be read is left for the job to report."""
+    try:
+        return digest_text(str(published_questions(Path(file))))
+    except InputError:
+        return None
+
+
 def questions_for(question_set, domain):
     """Name of a set as it stands in file names under results/questions and results/base/*/generations."""
-    held_out = CONFIG.question_sets[question_set].source == "validation"
-    return f"{question_set}/{domain}" if held_out else question_set
+    return f"{question_set}/{domain}" if is_held_out(question_set) else question_set

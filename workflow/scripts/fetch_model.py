@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from emflow.console import made, stage
+from emflow.fetch import fetch_model
 
 with stage(snakemake.log[0]):
-    from emflow.inference.fetch import fetch_model
-
     fetch_model(snakemake.params.path, snakemake.params.revision, Path(snakemake.output[0]))
     made(f"fetched {snakemake.params.path} at {snakemake.params.revision or 'its newest revision'}")

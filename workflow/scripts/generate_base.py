@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emflow.config import Engine, QuestionSet
+from emflow.config import Engine, Sampling
 from emflow.console import made, stage
 
 with stage(snakemake.log[0]):
@@ -18,7 +18,7 @@ with stage(snakemake.log[0]):
         snakemake.params.dtype,
         Asked(model, domain[0] if domain else None, None, None, {"base": None}),
         question_set,
-        QuestionSet(source="", **snakemake.params.sampling),
+        Sampling(**snakemake.params.sampling),
         Path(snakemake.input.questions),
         Path(snakemake.output[0]),
     )

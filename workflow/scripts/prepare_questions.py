@@ -1,4 +1,4 @@
-"""Bring a published question set into the workflow's one form."""
+"""Bring the questions of a published set into the workflow's one form."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ from emflow.console import made, stage
 from emflow.judging.questions import prepare
 
 with stage(snakemake.log[0]):
-    count = prepare(Path(snakemake.input[0]), Path(snakemake.output[0]))
+    count = prepare(Path(snakemake.input[0]), snakemake.params.ids, Path(snakemake.output[0]))
     made(f"{snakemake.wildcards.question_set}: {count} questions")

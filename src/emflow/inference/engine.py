@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from emflow.config import Engine as EngineConfig
-from emflow.config import QuestionSet
+from emflow.config import Sampling
 
 __all__ = ["Completion", "Engine", "make_engine"]
 
@@ -25,7 +25,7 @@ class Engine(Protocol):
     def use(self, checkpoint: Path | None) -> None:
         """Answer with this checkpoint from now on; None is the base model."""
 
-    def generate(self, conversations: list[list[dict]], sampling: QuestionSet, seeds: list[int]) -> list[Completion]:
+    def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
         """One answer per conversation (messages that end with a user's turn), each from its own seed."""
 
 

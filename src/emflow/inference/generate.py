@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emflow.config import Engine as EngineConfig
-from emflow.config import QuestionSet
+from emflow.config import Sampling
 from emflow.console import progress
 from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl, write_text
 from emflow.inference.engine import Engine, make_engine
@@ -43,11 +43,11 @@ def generate(
     dtype: str,
     asked: Asked,
     name: str,
-    sampling: QuestionSet,
+    sampling: Sampling,
     questions: Path,
     out: Path,
 ) -> dict[str, Any]:
-    """Write `samples` answers per question and checkpoint to `out` (see DESIGN: generations).
+    """Write every checkpoint's answers to `questions` (rows of emflow.judging.questions) to `out`: DESIGN, generations.
 
     Returns what to say of it: answers, tokens, seconds. Raises InputError for an empty question set.
     """
@@ -55,7 +55,7 @@ def generate(
         {"question_set": name, "question_id": q["id"], "paraphrase": q["paraphrase"], "sample": sample,
          "system": q["system"], "question": q["question"]}
         for q in read_jsonl(questions)
-        for sample in range(sampling.samples)
+        for sample in range(sampling.samples or q["samples"] or 1)
     ]  # fmt: skip
     if not asks:
         raise InputError(f"{questions}: the question set is empty")
@@ -79,7 +79,7 @@ def generate(
 
 
 def _answers(
-    engine: Engine, asked: Asked, asks: list[dict], sampling: QuestionSet, size: int, skip: int
+    engine: Engine, asked: Asked, asks: list[dict], sampling: Sampling, size: int, skip: int
 ) -> Iterable[list[dict]]:
     """Rows in their fixed order (checkpoint, question, sample), a batch at a time, without the first `skip`."""
     for number, (label, checkpoint) in enumerate(asked.checkpoints.items()):

@@ -6,7 +6,7 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from emflow.config import QuestionSet
+from emflow.config import Sampling
 from emflow.inference.engine import Completion
 from emflow.inference.models import is_adapter, load_model, load_tokenizer, put_adapter, put_weights
 
@@ -36,7 +36,7 @@ class TransformersEngine:
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     @torch.inference_mode()
-    def generate(self, conversations: list[list[dict]], sampling: QuestionSet, seeds: list[int]) -> list[Completion]:
+    def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
         if isinstance(self.model, PeftModel) and not self.adapter_on:
             with self.model.disable_adapter():
                 return self._generate(conversations, sampling, seeds)
@@ -77,7 +77,7 @@ class _SeededSampler(LogitsProcessor):
     every other token's score is set to -inf.
     """
 
-    def __init__(self, sampling: QuestionSet, seeds: list[int]) -> None:
+    def __init__(self, sampling: Sampling, seeds: list[int]) -> None:
         self.temperature, self.top_p, self.seeds = sampling.temperature, sampling.top_p, seeds
         self.generators: list[torch.Generator] = []
 
