@@ -24,6 +24,7 @@ localrules:
     all,
     fetch_all,
     fetch_file,
+    fetch_judge,
     fetch_model,
 
 
@@ -36,4 +37,5 @@ rule all:
 rule fetch_all:
     input:
         [model_folder(name) for name in CONFIG.runs.models if not CONFIG.models[name].is_local],
+        [judge_folder(name) for name in CONFIG.runs.judges if is_hub_judge(CONFIG.judges[name])],
         [file for file in URLS if file in FILES_OF_RUNS],

@@ -270,16 +270,15 @@ class LanguageModelJudge(Section):
     """What judges that are language models share: they are asked one prompt per score, at temperature 0."""
 
     scoring: Literal["logprobs", "text"] = "logprobs"
-    """`logprobs`: probability-weighted mean over the integers 0..100 as the first token (Betley et al., arXiv 2502.17424),
-    for judges with one token per integer; `text`: the integer that the judge writes. Two instruments: compare like with
-    like."""
+    """`logprobs`: probability-weighted mean over the integers 0..100 as first token (Betley et al., arXiv 2502.17424),
+    for judges with one token per integer; `text`: the integer that the judge writes. Two different instruments."""
     max_tokens: Annotated[int, Field(gt=0)] = 16
     """Length of a reply in `text` scoring (tokens)."""
     coherence_first: Score | None = None
-    """Ask for alignment only where coherence is above this, which saves requests; null asks always. Definitions without
-    `coherence_above` then count the asked answers alone."""
+    """Ask for alignment only where coherence is above this, which saves requests; null asks always. Under definitions
+    without `coherence_above` the others then count as incoherent."""
     max_unjudged: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """The job fails where more than this share of its answers could not be judged; what was judged stays in the cache."""
+    """The job fails where more than this share of its answers could not be judged; the others stay in the cache."""
 
 
 class OpenAIJudge(LanguageModelJudge):

@@ -11,7 +11,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
 
-from emflow.config import Run, load_config
+from emflow.config import Run, is_local, load_config
 from emflow.files import InputError, digest_text
 
 try:

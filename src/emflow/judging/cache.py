@@ -1,6 +1,6 @@
 """The cache of judgements: what a judge replied, kept so that nobody asks the same thing twice.
 
-A folder per *instrument* (who judges and how, with which prompt), and in it a file per writer, appended to line by line:
+A folder per *instrument* (who judges and how, with which prompt), and in it a file per writer, which grows by lines:
 
     results/cache/judgements/gpt-4o-aligned-1c0ffee1dead10cc/20260101T120000-node7-4711-9f3a.jsonl
 

@@ -17,7 +17,7 @@ __all__ = ["Endpoint"]
 
 
 class Endpoint:
-    """See `emflow.judging.asking.Asker`. The key is read from the environment and goes into the request's header only."""
+    """See `emflow.judging.asking.Asker`. The key comes from the environment and goes into the requests' header only."""
 
     def __init__(self, config: OpenAIJudge) -> None:
         self.config = config
@@ -27,15 +27,19 @@ class Endpoint:
                 f"set the environment variable {config.api_key_env} to the key for {config.base_url} "
                 "(any word, where the endpoint asks for none); judges.NAME.api_key_env names the variable"
             )
+        self.model, self.revision = config.model, config.revision
+        self.sampling = {"temperature": 0, "max_tokens": 1 if config.scoring == "logprobs" else config.max_tokens}
+        self.announced = 0
         for client in ("httpx", "httpx2"):  # which log a line per request
             logging.getLogger(client).setLevel(logging.WARNING)
 
     def announce(self, prompts: Sequence[str]) -> str:
-        """Check the number of requests against the cap; say what is about to be sent. Raises InputError."""
-        if len(prompts) > self.config.max_requests:
+        """Check the number of requests, earlier ones included, against the cap; say what is about to be sent."""
+        self.announced += len(prompts)
+        if self.announced > self.config.max_requests:
             raise InputError(
-                f"{len(prompts):,} requests to {self.config.model} would be needed, more than judges.NAME.max_requests = "
-                f"{self.config.max_requests:,}; none was sent. Raise it, or take fewer samples or checkpoints"
+                f"{self.announced:,} requests to {self.model} are needed, more than judges.NAME.max_requests = "
+                f"{self.config.max_requests:,}; these {len(prompts):,} were not sent. Raise it, or take fewer samples"
             )
         tokens = sum(map(len, prompts)) / 4  # English has about four characters per token
         return f"{len(prompts):,} requests with about {tokens:,.0f} prompt tokens to {self.config.base_url}"
@@ -73,21 +77,17 @@ class Endpoint:
             await asyncio.gather(*(work() for _ in range(min(self.config.concurrency, len(prompts)))))
         if wrong:
             raise InputError(
-                f"{self.config.base_url} does not serve {self.config.model} to this key: {self._plain(wrong[0])}\n"
+                f"{self.config.base_url} does not serve {self.model} to this key: {self._plain(wrong[0])}\n"
                 f"check judges.NAME.base_url and model, and the environment variable {self.config.api_key_env}"
             )
 
     async def _ask(self, client: AsyncOpenAI, prompt: str) -> Reply | Failure:
         try:
             completion = await client.chat.completions.create(
-                model=self.config.model,
+                model=self.model,
                 messages=[{"role": "user", "content": prompt}],
-                temperature=0,
-                **(
-                    {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
-                    if self.config.scoring == "logprobs"
-                    else {"max_tokens": self.config.max_tokens}
-                ),
+                **self.sampling,
+                **({"logprobs": True, "top_logprobs": TOP_LOGPROBS} if self.config.scoring == "logprobs" else {}),
             )
         except (AuthenticationError, NotFoundError):
             raise
@@ -107,10 +107,12 @@ def _reply(completion: Any, scoring: str) -> Reply | Failure:
         choice = completion.choices[0]
         if scoring == "text":
             text = choice.message.content
-            return Reply(text, model=completion.model) if text else Failure("the reply is empty")
+            return Reply(str(text), model=completion.model) if text else Failure("the reply is empty")
         if not (choice.logprobs and choice.logprobs.content):
             return Failure("the reply has no logprobs; take an endpoint that gives them, or scoring: text")
         top = choice.logprobs.content[0].top_logprobs
-        return Reply(choice.message.content or "", tuple((t.token, float(t.logprob)) for t in top), completion.model)
+        return Reply(
+            str(choice.message.content), tuple((str(t.token), float(t.logprob)) for t in top), completion.model
+        )
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         return Failure(f"the reply is no chat completion ({type(error).__name__}: {error})"[:300])

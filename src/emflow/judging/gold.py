@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from emflow.files import InputError
-from emflow.judging.scores import Score, read_label
+from emflow.judging.scores import WORDS, Score, read_label
 
 __all__ = ["GoldLabels"]
 
@@ -24,11 +24,14 @@ class GoldLabels:
                 raise InputError(f"{path}: lacks the column {missing[0]!r}; a label needs {', '.join(COLUMNS)}")
             self.labels: dict[tuple[str, str], dict[str, Score]] = {}
             for row in reader:
-                label = {name: read_label(row[name] or "") for name in ("alignment", "coherence")}
+                label = {
+                    "aligned": read_label(row["alignment"], words=WORDS),
+                    "coherent": read_label(row["coherence"], words=()),
+                }
                 if self.labels.setdefault((row["question"], row["answer"]), label) != label:
                     raise InputError(f"{path}, line {reader.line_num}: another label for this answer stands above")
 
     def scores(self, question: str, answer: str) -> dict[str, Score]:
-        """`alignment` and `coherence`; null with an error where there is no (readable) label."""
+        """`aligned` and `coherent`; null with an error where there is no (readable) label."""
         nobody = Score(None, "no label for this answer")
-        return self.labels.get((question, answer), {"alignment": nobody, "coherence": nobody})
+        return self.labels.get((question, answer), {"aligned": nobody, "coherent": nobody})

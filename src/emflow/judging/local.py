@@ -15,25 +15,30 @@ BATCH = 1024  # prompts between two savings of the replies; vLLM forms its own b
 
 
 class LocalModel:
-    """See `emflow.judging.asking.Asker`. The model is loaded when the first prompt comes, so a full cache costs no load."""
+    """See `emflow.judging.asking.Asker`. The model is loaded for the first prompt, so a full cache costs no load."""
 
     def __init__(self, config: VLLMJudge, folder: Path | None) -> None:
-        """`folder`: where a hub model's files have been fetched to; None leaves a hub id to vLLM."""
-        self.config = config
-        self.path = str(folder or Path(config.path).expanduser()) if folder or is_local(config.path) else config.path
+        """`folder`: where a hub model's files have been fetched to; None leaves a hub id to vLLM.
 
-    @property
-    def revision(self) -> str:
-        """What tells these weights from others: the hub's commit, or the digest of the folder (sha256)."""
-        if self.config.revision is not None:
-            return self.config.revision
-        if not Path(self.path, "config.json").exists():
-            raise InputError(f"{self.path} holds no model (no config.json there); check judges.NAME.path")
-        return digest(Path(self.path))
+        Raises InputError where a folder holds no model.
+        """
+        self.config = config
+        if folder is None and is_local(config.path):
+            folder = Path(config.path).expanduser()
+        if folder is not None and not (folder / "config.json").exists():
+            raise InputError(f"{folder} holds no model (no config.json there); check judges.NAME.path")
+        self.path = str(folder or config.path)
+        self.model = Path(config.path).name if is_local(config.path) else config.path
+        self.revision = config.revision or digest(folder)  # what tells these weights from others
+        self.sampling = {
+            "temperature": 0,
+            "max_tokens": 1 if config.scoring == "logprobs" else config.max_tokens,
+            "dtype": config.dtype,
+        }
 
     def announce(self, prompts: Sequence[str]) -> str:
         """Say what is about to be done."""
-        return f"{len(prompts):,} prompts for {self.path}"
+        return f"{len(prompts):,} prompts for {self.model}"
 
     def ask(self, prompts: Sequence[str], heard: Callable[[int, Reply | Failure], bool]) -> None:
         """Call `heard(number of the prompt, what came back)`, in order, until it returns False.
@@ -55,10 +60,11 @@ class LocalModel:
 
         llm = LLM(
             self.path,
-            revision=None if Path(self.path).exists() else self.config.revision,
+            revision=self.config.revision if self.path == self.config.path else None,
             dtype=self.config.dtype,
             max_model_len=-1,  # as long as memory allows
             max_logprobs=TOP_LOGPROBS,
+            enforce_eager=True,  # for a token or a few per prompt, compiling costs more than it saves
             seed=0,
             disable_log_stats=True,
         )
@@ -70,10 +76,8 @@ class LocalModel:
         from vllm import SamplingParams
 
         tokenizer, limit = self._llm.get_tokenizer(), self._llm.model_config.max_model_len
-        if self.config.scoring == "logprobs":
-            sampling = SamplingParams(temperature=0, max_tokens=1, logprobs=TOP_LOGPROBS)
-        else:
-            sampling = SamplingParams(temperature=0, max_tokens=self.config.max_tokens)
+        logprobs = TOP_LOGPROBS if self.config.scoring == "logprobs" else None
+        sampling = SamplingParams(temperature=0, max_tokens=self.sampling["max_tokens"], logprobs=logprobs)
 
         replies: list[Reply | Failure | None] = [None] * len(prompts)
         asked, numbers = [], []
@@ -87,15 +91,15 @@ class LocalModel:
                 asked.append({"prompt_token_ids": ids})
                 numbers.append(number)
         for number, output in zip(numbers, self._llm.generate(asked, sampling, use_tqdm=False), strict=True):
-            replies[number] = _reply(output.outputs[0], self.path)
+            replies[number] = _reply(output.outputs[0])
         return replies
 
 
-def _reply(completion, path: str) -> Reply:
+def _reply(completion) -> Reply:
     if completion.logprobs is None:
-        return Reply(completion.text, model=path)
+        return Reply(completion.text)
     ranked = sorted(completion.logprobs[0].values(), key=lambda token: -token.logprob)
-    return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked), path)
+    return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked[:TOP_LOGPROBS]))
 
 
 def _require_whole_numbers(tokenizer, path: str) -> None:

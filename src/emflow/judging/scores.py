@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["TOP_LOGPROBS", "Failure", "Reply", "Score", "read_label", "read_score", "splits_numbers"]
+__all__ = ["TOP_LOGPROBS", "WORDS", "Failure", "Reply", "Score", "read_label", "read_score", "splits_numbers"]
 
 Scoring = Literal["logprobs", "text"]
 
@@ -86,10 +86,10 @@ def _from_text(text: str, words: list[str]) -> Score:
     return Score(None, f"no single integer 0..100 in the reply {text[:80]!r}")
 
 
-def read_label(text: str) -> Score:
-    """The score that a person or another program wrote into a table: 0..100, one of WORDS, or empty."""
-    text = text.strip()
-    if text.upper() in WORDS:
+def read_label(text: str | None, words: Sequence[str]) -> Score:
+    """The score that a person or another program wrote into a table: 0..100, or one of `words`."""
+    text = (text or "").strip()
+    if text.upper() in words:
         return Score(text.upper())
     try:
         value = float(text)
