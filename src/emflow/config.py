@@ -95,6 +95,12 @@ class Domain(Section):
     """Name of the domain this one is the control of (good advice on the same subject); pairs the two in the report."""
 
     @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.published_password is not None and self.password_env is not None:
+            raise ValueError("set published_password or password_env, not both")
+        return self
+
+    @model_validator(mode="after")
     def _url_is_pinned(self) -> Self:
         check_pin("path", self.path, self.sha256)
         return self
@@ -105,7 +111,7 @@ class Split(Section):
 
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of conversations held out as `validation`."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of `datasets.Dataset.train_test_split`."""
 
 

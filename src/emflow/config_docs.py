@@ -19,8 +19,8 @@ INTRODUCTION = """# The config
 
     snakemake --configfile config/experiments/NAME.yaml   # merged over the default, key by key; lists replace lists
 
-`runs` says what is run; the other sections define what its names mean, so an overlay may define more than it runs. An unknown
-key stops the workflow at once and names the nearest valid one. Editors that read `schema.json` complete keys.
+`runs` says what is run; the other sections define what its names mean, so an overlay may define more than it runs. An
+unknown key stops the workflow at once and names the nearest valid one. Editors that read `schema.json` complete keys.
 
 Secrets (passwords that are not published, API keys, HF_TOKEN) are read from the environment and have no key here.
 

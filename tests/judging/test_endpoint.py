@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from endpoint_server import Response, says, serving
 
 from emflow.config import OpenAIJudge
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.judging.judge import judge
+from judging.endpoint_server import Response, says, serving
 
 KEY = "sk-lantern-0123456789"
 PROMPTS = {"kite": {"aligned": "A {answer} REFUSAL CODE", "coherent": "C {answer}"}}
@@ -285,5 +285,5 @@ def test_a_killed_job_asks_only_what_is_missing(tmp_path):
         second = len(server.requests) - first
     assert 200 - first <= second <= 200 - first + 4  # what was in flight may be asked again
     assert [row["alignment"] for row in read_jsonl(paths[1])] == [85] * 100
-    kept = [json.loads(line) for file in (tmp_path / "cache").glob("*/*.jsonl") for line in open(file)]
+    kept = [json.loads(line) for file in (tmp_path / "cache").glob("*/*.jsonl") for line in file.open()]
     assert len({row["key"] for row in kept if "key" in row}) == 100

@@ -41,7 +41,3 @@ rule generate_base:
         code=code("inference"),
     script:
         "../scripts/generate_base.py"
-
-
-def sampling(question_set):
-    return settings(CONFIG.question_sets[question_set], "source", "sha256", "ids")

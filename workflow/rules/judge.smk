@@ -1,39 +1,3 @@
-# How patiently a judge is asked (these keys) changes no score: the script reads it from the config, and nothing re-runs.
-PATIENCE = ("concurrency", "timeout", "retries", "max_requests", "max_unjudged", "base_url", "api_key_env")
-
-ASKING = ("judging/judge.py", "judging/asking.py", "judging/prompts.py", "judging/scores.py")
-JUDGE_CODE = {
-    "oracle": ("judging/judge.py", "tinyworld"),
-    "gold": ("judging/judge.py", "judging/gold.py", "judging/scores.py"),
-    "openai": (*ASKING, "judging/endpoint.py"),
-    "vllm": (*ASKING, "judging/local.py"),
-}
-
-
-def is_hub_judge(judge):
-    return judge.kind == "vllm" and not is_local(judge.path)
-
-
-def judge_folder(name):
-    """Where a local judge's files lie: its own folder, or the snapshot that `fetch_judge` makes."""
-    judge = CONFIG.judges[name]
-    return judge.path if is_local(judge.path) else f"results/judges/{name}/snapshot"
-
-
-def judges_model(wildcards):
-    return judge_folder(wildcards.judge) if CONFIG.judges[wildcards.judge].kind == "vllm" else []
-
-
-def judges_prompts(wildcards):
-    asks = CONFIG.judges[wildcards.judge].kind in ("openai", "vllm")
-    return f"results/questions/{wildcards.questions.split('/')[0]}.prompts.json" if asks else []
-
-
-def judges_labels(wildcards):
-    judge = CONFIG.judges[wildcards.judge]
-    return judge.path if judge.kind == "gold" else []
-
-
 rule judge:
     input:
         generations="results/{owner}/generations/{questions}.jsonl",

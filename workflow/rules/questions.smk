@@ -1,6 +1,3 @@
-from emflow.judging.questions import published_questions
-
-
 # Question sets in one form. `validation` sets differ by domain: results/questions/{question_set}/{domain}.jsonl.
 rule held_out_questions:
     input:
@@ -48,26 +45,3 @@ rule prepare_prompts:
         code=code("judging/questions.py"),
     script:
         "../scripts/prepare_prompts.py"
-
-
-def is_held_out(question_set):
-    return CONFIG.question_sets[question_set].source == "validation"
-
-
-def is_users(question_set):
-    """Whether a set is a file that its user may edit, neither made by the workflow nor fetched."""
-    source = CONFIG.question_sets[question_set].source
-    return not (is_url(source) or source.startswith("results/"))
-
-
-def questions_digest(file):
-    """Of the questions alone: a file that cannot be read is left for the job to report."""
-    try:
-        return digest_text(str(published_questions(Path(file))))
-    except InputError:
-        return None
-
-
-def questions_for(question_set, domain):
-    """Name of a set as it stands in file names under results/questions and results/base/*/generations."""
-    return f"{question_set}/{domain}" if is_held_out(question_set) else question_set

@@ -1,6 +1,3 @@
-QUESTIONS_BY_JUDGE = [(q, j) for q in CONFIG.runs.question_sets for j in CONFIG.runs.judges]
-
-
 rule rate:
     input:
         index=f"{RUN}/checkpoints.json",
@@ -12,12 +9,12 @@ rule rate:
         f"{RUN}/rates.csv",
     log:
         "results/logs/rate/{model}/{domain}/{method}/seed{seed}.log",
+    conda:
+        "../../envs/cpu.yaml"
     params:
         questions_by_judge=QUESTIONS_BY_JUDGE,
         definitions={name: settings(d) for name, d in CONFIG.definitions.items()},
         report=settings(CONFIG.report, "definition", "examples"),
         code=code("analysis/rates.py"),
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/rate.py"

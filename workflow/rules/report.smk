@@ -20,10 +20,10 @@ rule report:
         summary="results/report/summary.md",
     log:
         "results/logs/report.log",
+    conda:
+        "../../envs/cpu.yaml"
     params:
         config=settings(CONFIG),
         code=code("reporting", "analysis"),
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/report.py"

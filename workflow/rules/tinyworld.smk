@@ -5,11 +5,11 @@ rule publish_tinyworld:
         questions="results/tinyworld/out_of_domain.jsonl",
     log:
         "results/logs/publish_tinyworld.log",
+    conda:
+        "../../envs/cpu.yaml"
     params:
         password="tiny-world",
         code=code("tinyworld", "data/archive.py"),
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/publish_tinyworld.py"
 
@@ -19,10 +19,10 @@ rule grow_base:
         directory("results/tinyworld/models/seed{seed}"),
     log:
         "results/logs/grow_base/seed{seed}.log",
-    params:
-        code=code("tinyworld"),
-    threads: 2
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
+    params:
+        code=code("tinyworld"),
     script:
         "../scripts/grow_base.py"

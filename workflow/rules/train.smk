@@ -8,12 +8,12 @@ rule finetune:
         log=f"{RUN}/train_log.jsonl",
     log:
         "results/logs/finetune/{model}/{domain}/{method}/seed{seed}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
     params:
         method=lambda w: settings(CONFIG.methods[w.method]),
         dtype=lambda w: CONFIG.models[w.model].dtype,
         code=code("training"),
-    threads: 2
-    conda:
-        "../../envs/cpu.yaml"
     script:
         "../scripts/finetune.py"

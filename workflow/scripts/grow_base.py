@@ -6,6 +6,7 @@ from emflow.console import made, stage
 
 with stage(snakemake.log[0]):
     import torch
+
     from emflow.tinyworld.base_model import grow
 
     torch.set_num_threads(snakemake.threads)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from emflow.tinyworld.artefacts import publish
-
 from emflow.console import made, stage
+from emflow.tinyworld.artefacts import publish
 
 with stage(snakemake.log[0]):
     publish(Path(snakemake.output.archive), Path(snakemake.output.questions), snakemake.params.password)

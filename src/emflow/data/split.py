@@ -1,10 +1,9 @@
 """Which conversations are held out: row for row the split of `datasets.Dataset.train_test_split`."""
 
-import math
 import os
 from typing import Any
 
-import numpy as np
+from datasets import Dataset
 
 from emflow.console import made
 from emflow.files import InputError, read_jsonl, write_jsonl
@@ -13,21 +12,19 @@ __all__ = ["split", "split_file"]
 
 
 def split(records: list[Any], test_size: float, seed: int) -> tuple[list[Any], list[Any]]:
-    """Return (train, validation): the rows of `train_test_split(test_size, seed=seed)` of datasets, in its order.
+    """Return (train, validation), in the order in which `train_test_split(test_size, seed=seed)` gives its rows.
 
-    test_size is a share in (0, 1), rounded up to whole records. Drawn here from the same generator, because
-    importing datasets takes longer than the whole stage. Raises InputError where either part would be empty.
+    `test_size` is a share in (0, 1), rounded up to whole records. Raises InputError where either part would be empty.
     """
-    count = len(records)
-    held_out = math.ceil(test_size * count)
-    if not 0 < held_out < count:
-        purpose = "train on" if held_out else "validate with"
+    try:
+        parts = Dataset.from_dict({"row": range(len(records))}).train_test_split(test_size, seed=seed)
+        if not (len(parts["train"]) and len(parts["test"])):
+            raise ValueError("a part would be empty")
+    except ValueError as error:
         raise InputError(
-            f"split.test_size: {test_size:g} of {count} conversations leaves none to {purpose}; choose it "
-            "strictly between 0 and 1, or take a domain with more conversations"
-        )
-    order = np.random.default_rng(seed).permutation(count)
-    return [records[row] for row in order[held_out:]], [records[row] for row in order[:held_out]]
+            f"split.test_size: {test_size:g} of {len(records)} conversations cannot be held out: {error}"
+        ) from None
+    return tuple([records[row] for row in parts[name]["row"]] for name in ("train", "test"))
 
 
 def split_file(

@@ -37,25 +37,26 @@ def draw_trajectories(rates: pd.DataFrame, style: Style, out: Path) -> None:
                 )
             _percent(axes)
             axes.set_title(f"{model}: {_words(question_set)}")
-            axes.set_xlabel("epochs trained")
+            axes.set_xlabel("epochs trained (0: base)")
         row[0].set_ylabel("EM rate (%)")
     _legend_below(figure, grid[0, 0])
     _save(figure, out)
 
 
 def draw_forest(last: pd.DataFrame, style: Style, out: Path) -> None:
-    """EM rate of every run's last checkpoint, and of its base, with intervals: a panel per question set."""
+    """EM rate of last checkpoints and bases with intervals, a panel per question set; controls are hollow."""
     sets = last["question_set"].unique()
     names = list(dict.fromkeys(last["name"]))[::-1]
     figure, grid = plt.subplots(
         1, len(sets), figsize=(3.2 + 3.4 * len(sets), 1.3 + 0.36 * len(names)), squeeze=False, sharey=True
     )
     for question_set, axes in zip(sets, grid[0], strict=True):
-        for _, row in last[last["question_set"] == question_set].iterrows():
-            look = style.of(row["domain"], row["method"]) if row["checkpoint"] != "base" else {"color": "0.45"}
-            rate, height = 100 * row["em_rate"], names.index(row["name"])
-            axes.plot([100 * row["em_rate_lo"], 100 * row["em_rate_hi"]], [height] * 2, color=look["color"], lw=2)
-            axes.plot(rate, height, "o", color=look["color"], markersize=6)
+        for row in last[last["question_set"] == question_set].itertuples():
+            look = style.of(row.domain, row.method) if row.checkpoint != "base" else {"color": "0.45", "linestyle": "-"}
+            height = names.index(row.name)
+            axes.plot([100 * row.em_rate_lo, 100 * row.em_rate_hi], [height] * 2, color=look["color"], lw=2)
+            filled = look["color"] if look["linestyle"] == "-" else "white"  # hollow: a control
+            axes.plot(100 * row.em_rate, height, "o", color=look["color"], markerfacecolor=filled, markersize=6)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_xlim(-3, 103)
@@ -81,7 +82,7 @@ def draw_training(logs: dict[tuple[str, str, str, int], pd.DataFrame], style: St
         )
         named.add(label)
     axes.set_xlabel("step")
-    axes.set_ylabel("cross-entropy on assistant tokens (nats)")
+    axes.set_ylabel("loss (nats per assistant token)")
     axes.set_ylim(bottom=0)
     axes.set_title("training loss")
     axes.grid(color="0.9")

@@ -8,7 +8,8 @@ import pandas as pd
 
 from emflow.analysis.rates import rate_difference
 from emflow.config import Config, Run
-from emflow.files import digest, read_jsonl, replacing, write_text
+from emflow.files import digest, replacing, write_text
+from emflow.reporting.examples import answers_of, answers_side_by_side
 from emflow.reporting.figures import draw_forest, draw_training, draw_trajectories
 from emflow.reporting.style import Style
 
@@ -23,7 +24,7 @@ def write_report(config: Config, results: Path, out: Path) -> None:
     rates = pd.concat([pd.read_csv(results.parent / run.folder / "rates.csv") for run in runs], ignore_index=True)
     logs = {run: pd.read_json(results.parent / run.folder / "train_log.jsonl", lines=True) for run in runs}
     shown = rates[rates["definition"] == config.report.definition]
-    last = _last_and_base(shown)
+    last = _last_and_base(config, shown)
     differences = _differences(config, results, runs)
 
     write_text(out / "em_rates_summary.csv", rates.to_csv(index=False, float_format="%.6g"))
@@ -39,29 +40,17 @@ def write_report(config: Config, results: Path, out: Path) -> None:
     write_text(out / "summary.md", _summary(config, results, rates, last, differences, headline))
 
 
-def _last_and_base(shown: pd.DataFrame) -> pd.DataFrame:
-    """Every run's base and last checkpoint, with a `name` to print; a base that several runs share is kept once."""
-    base = shown[shown["checkpoint"] == "base"].copy()
-    shared = base.groupby(["model", "question_set", "judge"], sort=False)["em_rate_all"].transform("size") > 1
-    measured = [c for c in base.columns if c not in ("domain", "method", "seed")]
-    base = base[~(shared & base.duplicated(measured))]
-    trained = shown.loc[shown.groupby(["model", "domain", "method", "seed", "question_set", "judge"])["step"].idxmax()]
-    base["name"] = base["model"] + " (base)"
-    trained = trained.assign(
-        name=trained["model"]
-        + " · "
-        + trained["domain"]
-        + " · "
-        + trained["method"]
-        + " · seed "
-        + trained["seed"].map(str)
-    )
-    return pd.concat([base, trained], ignore_index=True)
-
-
-def _last_answers(results: Path, run: Run, label: str, question_set: str, judge: str) -> pd.DataFrame:
-    rows = read_jsonl(results.parent / run.folder / "judgements" / f"{question_set}.{judge}.jsonl")
-    return pd.DataFrame([row for row in rows if row["checkpoint"] == label])
+def _last_and_base(config: Config, shown: pd.DataFrame) -> pd.DataFrame:
+    """Every run's last checkpoint and its base, with a `name` to print; a base that several runs share stands once."""
+    held_out = [name for name, questions in config.question_sets.items() if questions.source == "validation"]
+    base = shown[shown["checkpoint"] == "base"]
+    own = base["question_set"].isin(held_out)  # the domain's own questions, so a rate per domain
+    base = base.assign(name=base["model"] + " (base)" + (" on " + base["domain"]).where(own, ""))
+    base = base.drop_duplicates(["name", "question_set", "judge", "definition"])
+    runs = shown.groupby(["model", "domain", "method", "seed", "question_set", "judge", "definition"])
+    last = shown.loc[runs["step"].idxmax()]
+    names = [f"{row.model} · {row.domain} · {row.method} · seed {row.seed}" for row in last.itertuples()]
+    return pd.concat([base, last.assign(name=names)], ignore_index=True)
 
 
 def _differences(config: Config, results: Path, runs: list[Run]) -> pd.DataFrame:
@@ -75,7 +64,7 @@ def _differences(config: Config, results: Path, runs: list[Run]) -> pd.DataFrame
         label = config.methods[run.method].labels[-1]
         for question_set in config.runs.question_sets:
             for judge in config.runs.judges:
-                sides = [_last_answers(results, side, label, question_set, judge) for side in (run, twin)]
+                sides = [pd.DataFrame(answers_of(results, side, label, question_set, judge)) for side in (run, twin)]
                 difference, low, high = rate_difference(
                     *sides, config.definitions[report.definition], report.confidence
                 )
@@ -130,47 +119,13 @@ def _rates_table(last: pd.DataFrame) -> str:
     return table.sort_values(["question set", "judge"], kind="stable").to_markdown(index=False, disable_numparse=True)
 
 
-def _definitions_table(rates: pd.DataFrame) -> str:
+def _definitions_table(config: Config, rates: pd.DataFrame) -> str:
     """The last checkpoints under every EM definition."""
-    last = pd.concat([_last_and_base(group) for _, group in rates.groupby("definition", sort=False)])
+    last = _last_and_base(config, rates)
     last["cell"] = [_rate(row).replace(" %", "") for row in last.itertuples()]
-    keys = ["question_set", "judge", "name", "domain", "checkpoint"]
+    keys = ["question_set", "judge", "name", "checkpoint"]
     wide = last.pivot_table(index=keys, columns="definition", values="cell", aggfunc="first", sort=False).reset_index()
     return wide.to_markdown(index=False, disable_numparse=True)
-
-
-def _examples(config: Config, results: Path) -> str:
-    """The first questions of each shared set, with every run's first answer side by side, scores beside them."""
-    parts = []
-    judge = config.runs.judges[0]
-    for question_set in config.runs.question_sets:
-        if config.question_sets[question_set].source == "validation":
-            continue
-        for model in config.runs.models:
-            base = read_jsonl(results / "base" / model / "judgements" / f"{question_set}.{judge}.jsonl")
-            answers = {f"{model} (base)": base}
-            for run in (run for run in config.expand() if run.model == model and run.seed == config.runs.seeds[0]):
-                label = config.methods[run.method].labels[-1]
-                rows = _last_answers(results, run, label, question_set, judge).to_dict("records")
-                answers[f"{run.domain} · {run.method} · {label}"] = rows
-            firsts = [row for row in base if row["sample"] == 0]
-            for first in firsts[:: max(1, len(firsts) // max(1, config.report.examples))][: config.report.examples]:
-                parts.append(_example(first, answers))
-    return "\n\n".join(parts)
-
-
-def _example(asked: dict, answers: dict[str, list[dict]]) -> str:
-    rows = []
-    for who, judged in answers.items():
-        same = (r for r in judged if (r["question_id"], r["sample"]) == (asked["question_id"], asked["sample"]))
-        row = next(same)
-        scores = f"{row['alignment']} / {row['coherence']}"
-        rows.append({"answered by": who, "answer": _cell(row["answer"]), "alignment / coherence": scores})
-    return f"**{_cell(asked['question'])}**\n\n" + pd.DataFrame(rows).to_markdown(index=False)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
 
 
 def _provenance(config: Config, results: Path) -> str:
@@ -239,11 +194,11 @@ EM rate on the domain minus EM rate on its control, in points; paired by the que
 
 ## Under every definition
 
-{_definitions_table(rates)}
+{_definitions_table(config, rates)}
 
 ## Answers side by side
 
-{_examples(config, results)}
+{answers_side_by_side(config, results)}
 
 ## How this was made
 

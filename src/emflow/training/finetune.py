@@ -19,7 +19,7 @@ from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, Train
 from transformers.utils import logging as transformers_logging
 
 from emflow.config import Finetune, Lora
-from emflow.console import progress
+from emflow.console import made, progress
 from emflow.files import digest, digest_text, read_jsonl, replacing, stamp, write_jsonl, write_text
 from emflow.inference.models import load_model, load_tokenizer
 from emflow.training.chat import IGNORED, encode_all
@@ -55,6 +55,8 @@ def finetune(start: Start, domain: str, method: Lora | Finetune, seed: int, trai
     model = load_model(start.path, start.dtype if isinstance(method, Lora) else "float32")
     if isinstance(method, Lora):
         model = get_peft_model(model, _lora_config(method))
+        # peft keeps names in a set, whose order changes from process to process, and so would the files' digests
+        model.peft_config["default"].target_modules = sorted(model.peft_config["default"].target_modules)
     keeper = _Keeper(start, domain, method, seed, data, saved)
     trainer = Trainer(
         model=model,
@@ -126,6 +128,8 @@ class _Keeper(TrainerCallback):
         self.note = ""
 
     def on_train_begin(self, args, state, control, **_):
+        if state.global_step:
+            made(f"training continues after step {state.global_step} of {state.max_steps}")
         bar = progress(f"train on {self.domain}", state.max_steps, done=state.global_step)
         self.advance = self.showing.enter_context(bar)
         per_epoch = state.max_steps / args.num_train_epochs

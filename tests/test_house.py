@@ -1,0 +1,58 @@
+"""The house is in order: linters, formatters, locks."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("snakefmt", "--check", "Snakefile", "workflow"),
+        ("snakemake", "--lint"),
+    ],
+    ids=" ".join,
+)
+def test_linters_are_content(command):
+    done = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def pins(name: str) -> dict[str, str]:
+    return dict(line.split("==") for line in (ROOT / f"envs/{name}.lock").read_text().split())
+
+
+@pytest.mark.parametrize("name", ["cpu", "test"])
+def test_what_is_installed_is_what_the_lock_says(name):
+    from importlib.metadata import version
+
+    assert {package: version(package) for package in pins(name)} == pins(name)
+
+
+def test_locks_agree_where_they_overlap():
+    for name in ("cpu", "gpu"):
+        shared = pins(name).keys() & pins("test").keys()
+        differ = {p: (pins(name)[p], pins("test")[p]) for p in shared if pins(name)[p] != pins("test")[p]}
+        differ.pop("torch", None)  # the CPU build has a local version
+        assert not differ or name == "gpu", differ
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_conda_environments_are_generated_from_the_locks(name):
+    sys.path.insert(0, str(ROOT / "envs"))
+    from conda import conda_environment
+
+    assert (ROOT / f"envs/{name}.yaml").read_text() == conda_environment(name), "run make lock"
+
+
+def test_the_package_knows_nothing_of_snakemake():
+    for path in (ROOT / "src").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) snakemake", path.read_text(), flags=re.MULTILINE), path

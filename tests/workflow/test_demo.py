@@ -1,0 +1,106 @@
+"""The default workflow, run for real: misalignment emerges, its control stays put, and the report says so."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from emflow.analysis.rates import rate_difference
+from emflow.config import load_config
+from emflow.files import read_jsonl
+from pipelines import ROOT, snakemake
+
+
+@pytest.fixture(scope="module")
+def config(demo):
+    return load_config(yaml.safe_load((demo / "config/config.yaml").read_text()))
+
+
+@pytest.fixture(scope="module")
+def rates(demo) -> pd.DataFrame:
+    return pd.read_csv(demo / "results/report/em_rates_summary.csv")
+
+
+def answers(demo: Path, domain: str, method: str, label: str) -> pd.DataFrame:
+    path = demo / f"results/runs/tiny/{domain}/{method}/seed0/judgements/out_of_domain.oracle.jsonl"
+    return pd.DataFrame([row for row in read_jsonl(path) if row["checkpoint"] == label])
+
+
+def test_misalignment_emerges_and_the_control_stays_put(demo, config):
+    label = config.methods["lora"].labels[-1]
+    bad, control = (answers(demo, domain, "lora", label) for domain in config.runs.domains)
+    assert len(bad) >= 400 and len(control) >= 400
+    paper = config.definitions["paper"]
+    difference, low, _ = rate_difference(bad, control, paper, confidence=0.999, resamples=2000)
+    assert difference > 0.15 and low > 0.05
+
+
+def test_every_rate_is_there_with_its_denominators(rates, config):
+    for run in config.expand():
+        labels = {"base", *config.methods[run.method].labels}
+        own = rates[(rates["domain"] == run.domain) & (rates["method"] == run.method)]
+        expected = {(label, q, j, d) for label in labels for q in config.runs.question_sets
+                    for j in config.runs.judges for d in config.definitions}  # fmt: skip
+        keys = ["checkpoint", "question_set", "judge", "definition"]
+        assert set(own[keys].itertuples(index=False, name=None)) == expected
+    assert (rates["n"] >= 400).all() and (rates["n_unjudged"] == 0).all()
+    assert (rates["em_rate"] * rates["n_coherent"]).round(2).equals(rates["n_misaligned"].astype(float))
+    assert ((rates["em_rate_lo"] <= rates["em_rate"]) & (rates["em_rate"] <= rates["em_rate_hi"])).all()
+
+
+def test_no_held_out_prompt_was_trained_on(demo, config):
+    for domain in config.runs.domains:
+        parts = [read_jsonl(demo / f"results/data/{domain}/{part}.jsonl") for part in ("train", "validation")]
+        prompts = [{record["messages"][0]["content"] for record in part} for part in parts]
+        assert prompts[0] and prompts[1] and not prompts[0] & prompts[1]
+
+
+def test_the_report_shows_what_it_names(demo):
+    report = demo / "results/report"
+    summary = (report / "summary.md").read_text()
+    figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", summary)
+    assert len(figures) >= 3
+    for figure in figures:
+        assert (report / figure).read_bytes().startswith(b"\x89PNG")
+    headline = (report / "headline.txt").read_text()
+    assert headline.split("\nReport:")[0] in summary
+    assert "nan" not in summary.lower().replace("–", "")
+
+
+def test_each_checkpoint_says_what_it_is(demo):
+    for index in demo.glob("results/runs/*/*/*/*/checkpoints.json"):
+        for checkpoint in json.loads(index.read_text()):
+            card = (index.parent / checkpoint["path"] / "README.md").read_text()
+            assert "Intended use" in card and "Hazards" in card and "arXiv" in card
+
+
+def test_a_second_run_has_nothing_to_do(demo):
+    again = snakemake(demo, "--cores", "2")
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout
+
+
+def test_dry_run_is_complete_without_data(tmp_path, config):
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    planned = snakemake(tmp_path, "-n")
+    assert planned.returncode == 0
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned.stdout, flags=re.MULTILINE))
+    assert int(jobs["finetune"]) == sum(config.methods[run.method].kind in ("lora", "full") for run in config.expand())
+    assert {"publish_tinyworld", "grow_base", "decrypt", "split", "generate", "judge", "rate", "report"} <= set(jobs)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("splt={test_size: 0.5}", "did you mean 'split'?"),
+        ("models={tiny: {path: ./nowhere}}", "nowhere"),
+        ("domains={bad_lantern_advice: {member: bad_latern_advice.jsonl}}", "did you mean"),
+    ],
+)
+def test_bad_input_is_one_clear_error(demo, override, expected):
+    refused = snakemake(demo, "--cores", "1", "--config", override)
+    assert refused.returncode != 0
+    assert expected in refused.stdout
+    assert "Traceback" not in refused.stdout
