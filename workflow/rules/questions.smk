@@ -26,7 +26,7 @@ rule prepare_questions:
         "../../envs/cpu.yaml"
     params:
         ids=lambda w: CONFIG.question_sets[w.question_set].ids,
-        questions=lambda w, input: questions_digest(input[0]) if is_users(w.question_set) else None,
+        questions=lambda w: questions_digest(w.question_set) if is_users(w.question_set) else None,
         code=code("judging/questions.py"),
     script:
         "../scripts/prepare_questions.py"

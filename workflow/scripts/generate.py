@@ -7,6 +7,7 @@ from emflow.console import made, stage
 
 with stage(snakemake.log[0]):
     import torch
+    from pydantic import TypeAdapter
 
     from emflow.inference.generate import Asked, generate
     from emflow.training.checkpoints import read_index
@@ -14,8 +15,8 @@ with stage(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     run, index = snakemake.wildcards, Path(snakemake.input.index)
     folders = {checkpoint.label: index.parent / checkpoint.path for checkpoint in read_index(index)}
-    facts = generate(
-        Engine(**snakemake.params.engine),
+    generated = generate(
+        TypeAdapter(Engine).validate_python(snakemake.params.engine),
         Path(snakemake.input.model),
         snakemake.params.dtype,
         Asked(run.model, run.domain, run.method, int(run.seed), folders),
@@ -24,4 +25,4 @@ with stage(snakemake.log[0]):
         Path(snakemake.input.questions),
         Path(snakemake.output[0]),
     )
-    made(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {facts}")
+    made(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {generated}")

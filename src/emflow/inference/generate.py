@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from emflow.config import Engine as EngineConfig
 from emflow.config import Sampling
@@ -17,7 +16,7 @@ from emflow.console import progress
 from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl, write_text
 from emflow.inference.engine import Engine, make_engine
 
-__all__ = ["Asked", "answer_seed", "generate"]
+__all__ = ["Asked", "Generated", "answer_seed", "generate"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,21 @@ class Asked:
     method: str | None
     seed: int | None
     checkpoints: dict[str, Path | None]  # label -> folder; None is the base model
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a job made."""
+
+    answers: int
+    kept: int  # of them, from an earlier, killed job
+    tokens: int  # of the others
+    seconds: float  # of generating, without loading
+
+    def __str__(self) -> str:
+        kept = f", {self.kept:,} of them kept from a killed job" if self.kept else ""
+        speed = f", {self.tokens / self.seconds:,.0f} tokens/s" if self.tokens else ""
+        return f"{self.answers:,} answers{kept}{speed}"
 
 
 def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -> int:
@@ -46,11 +60,37 @@ def generate(
     sampling: Sampling,
     questions: Path,
     out: Path,
-) -> dict[str, Any]:
+) -> Generated:
     """Write every checkpoint's answers to `questions` (rows of emflow.judging.questions) to `out`: DESIGN, generations.
 
-    Returns what to say of it: answers, tokens, seconds. Raises InputError for an empty question set.
+    Finished answers stay beside `out` until all are there: a killed job continues after the last whole batch, to the
+    same answers. Raises InputError for an empty question set.
     """
+    asks = _asks(name, sampling, questions)
+    progress_file = out.with_name(f".{out.name}.progress")
+    rows = _kept(progress_file, _key(engine, base, dtype, asked, sampling, asks), len(asks), engine.batch_size)
+    kept, total = len(rows), len(asks) * len(asked.checkpoints)
+    tokens, started = 0, time.monotonic()
+    if kept < total:
+        folders = [folder for folder in asked.checkpoints.values() if folder]
+        served = make_engine(engine, base, dtype, folders)
+        started = time.monotonic()
+        with progress(f"generate {name}", total, done=kept) as advance, open(progress_file, "a") as file:
+            for batch in _answers(served, asked, asks, sampling, engine.batch_size, skip=kept):
+                file.write("".join(json.dumps(row) + "\n" for row in batch))
+                file.flush()
+                rows += batch
+                tokens += sum(row["tokens"] for row in batch)
+                speed = tokens / (time.monotonic() - started)
+                advance(len(batch), note=f"{batch[0]['checkpoint']}, {speed:,.0f} tokens/s")
+    seconds = time.monotonic() - started
+    write_jsonl(out, rows)
+    progress_file.unlink()
+    return Generated(len(rows), kept, tokens, seconds)
+
+
+def _asks(name: str, sampling: Sampling, questions: Path) -> list[dict]:
+    """What one checkpoint is asked: the keys of its rows, in their order."""
     asks = [
         {"question_set": name, "question_id": q["id"], "paraphrase": q["paraphrase"], "sample": sample,
          "system": q["system"], "question": q["question"]}
@@ -59,29 +99,14 @@ def generate(
     ]  # fmt: skip
     if not asks:
         raise InputError(f"{questions}: the question set is empty")
-    progress_file = out.with_name(f".{out.name}.progress")
-    key = _key(engine, base, dtype, asked, sampling, asks)
-    done = _kept(progress_file, key)
-    total = len(asks) * len(asked.checkpoints)
-    started, fresh = time.monotonic(), len(done)
-    if len(done) < total:
-        served = make_engine(engine, base, dtype)
-        with progress(f"generate {name}", total, done=len(done)) as advance, open(progress_file, "a") as kept:
-            for rows in _answers(served, asked, asks, sampling, engine.batch_size, skip=len(done)):
-                kept.write("".join(json.dumps(row) + "\n" for row in rows))
-                kept.flush()
-                done += rows
-                advance(len(rows), note=rows[0]["checkpoint"])
-    seconds = time.monotonic() - started
-    write_jsonl(out, done)
-    progress_file.unlink(missing_ok=True)
-    return {"answers": len(done), "tokens": sum(row["tokens"] for row in done[fresh:]), "seconds": seconds}
+    return asks
 
 
 def _answers(
     engine: Engine, asked: Asked, asks: list[dict], sampling: Sampling, size: int, skip: int
 ) -> Iterable[list[dict]]:
     """Rows in their fixed order (checkpoint, question, sample), a batch at a time, without the first `skip`."""
+    who = {"model": asked.model, "domain": asked.domain, "method": asked.method, "seed": asked.seed}
     for number, (label, checkpoint) in enumerate(asked.checkpoints.items()):
         left = asks[max(0, skip - number * len(asks)) :]
         if not left:
@@ -89,12 +114,8 @@ def _answers(
         engine.use(checkpoint)
         for start in range(0, len(left), size):
             batch = left[start : start + size]
-            completions = engine.generate(
-                [_conversation(ask) for ask in batch],
-                sampling,
-                [answer_seed(sampling.seed, ask["question_id"], ask["paraphrase"], ask["sample"]) for ask in batch],
-            )
-            who = {"model": asked.model, "domain": asked.domain, "method": asked.method, "seed": asked.seed}
+            seeds = [answer_seed(sampling.seed, ask["question_id"], ask["paraphrase"], ask["sample"]) for ask in batch]
+            completions = engine.generate([_conversation(ask) for ask in batch], sampling, seeds)
             yield [
                 {
                     **who,
@@ -116,23 +137,19 @@ def _conversation(ask: dict) -> list[dict]:
 def _key(engine, base, dtype, asked, sampling, asks) -> str:
     """What determines the answers; kept answers of another key are worthless."""
     folders = [base, *(folder for folder in asked.checkpoints.values() if folder)]
-    facts = [
-        engine.model_dump(),
-        dtype,
-        sampling.model_dump(),
-        asks,
-        list(asked.checkpoints),
-        *map(stamp, folders),
-    ]
-    return digest_text(json.dumps(facts))
+    how = [engine.model_dump(), dtype, sampling.model_dump(), asks, list(asked.checkpoints)]
+    return digest_text(json.dumps([*how, *map(stamp, folders)]))
 
 
-def _kept(path: Path, key: str) -> list[dict]:
-    """Whole rows of an earlier, killed job with the same key; a fresh file that starts with the key otherwise."""
+def _kept(path: Path, key: str, asks: int, size: int) -> list[dict]:
+    """Rows of an earlier, killed job with the same key, in whole batches; starts a fresh file where there are none.
+
+    An answer may depend on its batch in the last digit of a logit: batches stay the same, too.
+    """
+    rows: list[str] = []
     if path.exists():
-        head, *rows = path.read_text().split("\n")[:-1] or [""]  # what follows the last newline is half a row
-        if head == key:
-            write_text(path, "\n".join([key, *rows]) + "\n")
-            return [json.loads(row) for row in rows]
-    write_text(path, key + "\n")
-    return []
+        head, *lines = path.read_text().split("\n")[:-1] or [""]  # what follows the last newline is half a row
+        checkpoints, rest = divmod(len(lines), asks)
+        rows = lines[: checkpoints * asks + rest // size * size] if head == key else []
+    write_text(path, "\n".join([key, *rows]) + "\n")
+    return [json.loads(row) for row in rows]

@@ -5,11 +5,18 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from emflow.files import InputError
 
-__all__ = ["device", "is_adapter", "load_model", "load_tokenizer", "put_adapter", "put_weights"]
+__all__ = ["device", "end_tokens", "is_adapter", "load_model", "load_tokenizer", "put_adapter", "put_weights"]
 
 
 def device() -> torch.device:
@@ -29,6 +36,16 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def end_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that end an answer: the tokenizer's, and those of a model folder's generation config."""
+    if (path / "generation_config.json").exists():
+        config = GenerationConfig.from_pretrained(path)
+    else:
+        config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path))
+    more = config.eos_token_id
+    return {tokenizer.eos_token_id, *(more if isinstance(more, list) else [more])} - {None}
 
 
 def load_model(path: Path, dtype: str) -> PreTrainedModel:

