@@ -27,11 +27,6 @@ def nearest(word: str, valid: Any) -> str:
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
 
 
-def is_local(path: str) -> bool:
-    """Whether a model is a folder here: its path starts with `results/`, `.`, `/` or `~`; else it is a hub id."""
-    return path.startswith(("results/", ".", "/", "~"))
-
-
 def is_url(source: str) -> bool:
     """Whether a file is fetched from the web; anything else is a path."""
     return source.startswith(("https://", "http://"))
@@ -70,10 +65,13 @@ class Model(Section):
     """Commit of a hub model; pin it, so that the result can be reproduced."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Precision of the weights in training and generation."""
+    parameters: Annotated[float, Field(gt=0)] = 8.0
+    """Billions of parameters; decides what jobs ask of a cluster, and nothing else."""
 
     @property
     def is_local(self) -> bool:
-        return is_local(self.path)
+        """A path starts with `results/`, `.`, `/` or `~`; anything else is a hub id."""
+        return self.path.startswith(("results/", ".", "/", "~"))
 
 
 class Domain(Section):
@@ -331,26 +329,20 @@ class OpenAIJudge(LanguageModelJudge):
     """A job that would send more requests (retries not counted) fails before it sends one."""
 
 
-class VLLMJudge(LanguageModelJudge):
+class VllmJudge(LanguageModelJudge, Model):
     """A local model under vLLM, offline and batched: the judge that can be reproduced."""
 
     kind: Literal["vllm"]
-    """A model on this machine."""
-    path: str
-    """A folder that vLLM loads, or a hub id."""
-    revision: str | None = None
-    """Commit of a hub model; required for a hub id."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Precision of the weights."""
+    """A model on this machine, in an environment that has vLLM."""
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
-        if self.revision is None and not is_local(self.path):
+        if self.revision is None and not self.is_local:
             raise ValueError(f"revision: pin the commit of the hub model '{self.path}', so that it can be reproduced")
         return self
 
 
-Judge = Annotated[OracleJudge | OpenAIJudge | VLLMJudge | GoldJudge, Field(discriminator="kind")]
+Judge = Annotated[OracleJudge | OpenAIJudge | VllmJudge | GoldJudge, Field(discriminator="kind")]
 
 
 class Definition(Section):
@@ -435,6 +427,15 @@ class Config(Section):
         if self.report.definition not in self.definitions:
             raise ValueError(f"report.definition: {nearest(self.report.definition, self.definitions)}")
         return self
+
+    def given_paths(self) -> dict[str, str]:
+        """Config key -> file or folder that the user must provide: neither made by the workflow nor fetched."""
+        runs = self.runs
+        paths = {f"models.{name}.path": self.models[name].path for name in runs.models if self.models[name].is_local}
+        paths |= {f"domains.{name}.path": self.domains[name].path for name in runs.domains}
+        paths |= {f"question_sets.{name}.source": self.question_sets[name].source for name in runs.question_sets}
+        elsewhere = ("results/", "validation")
+        return {key: path for key, path in paths.items() if not (path.startswith(elsewhere) or is_url(path))}
 
     def expand(self) -> list[Run]:
         """All runs, in the order of the lists."""

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from emflow.files import InputError
+from emflow.files import InputError, alone
 
 __all__ = ["made", "note", "progress", "stage"]
 
@@ -77,14 +77,18 @@ def made(line: str) -> None:
 
 @contextmanager
 def stage(log: str | os.PathLike) -> Iterator[None]:
-    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback."""
+    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback.
+
+    A cluster may start a job again while its first start still runs: whoever comes second waits, beside the log.
+    """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.captureWarnings(True)
     warnings.simplefilter("default")
     try:
-        yield
+        with alone(path.with_name(f".{path.name}.lock")):
+            yield
     except InputError as error:
         logging.getLogger("emflow").error(str(error))
         sys.exit(f"error: {error}")

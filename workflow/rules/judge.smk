@@ -1,21 +1,24 @@
 rule judge:
     input:
+        unpack(judge_inputs),
         generations="results/{owner}/generations/{questions}.jsonl",
-        prompts=judges_prompts,
-        model=judges_model,
-        labels=judges_labels,
     output:
         "results/{owner}/judgements/{questions}.{judge}.jsonl",
     log:
         "results/logs/judge/{owner}/{questions}.{judge}.log",
+    benchmark:
+        "results/benchmarks/judge/{owner}/{questions}.{judge}.tsv"
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
-        "../../envs/cpu.yaml"
-    threads: lambda w: 2 if CONFIG.judges[w.judge].kind == "vllm" else 1
+        lambda w: f"../../envs/{'gpu' if judge_kind(w) == 'vllm' else 'cpu'}.yaml"
+    threads: lambda w: 2 if judge_kind(w) == "vllm" else 1
+    resources:
+        **resources_of_judge(),
     params:
         judge=lambda w: settings(CONFIG.judges[w.judge], *PATIENCE),
-        code=lambda w: code(*JUDGE_CODE[CONFIG.judges[w.judge].kind]),
+        model=lambda w: model_identity(w.judge, "judges") if judge_kind(w) == "vllm" else None,
+        code=lambda w: code("judge", *JUDGE_CODE[judge_kind(w)]),
     script:
         "../scripts/judge.py"
 

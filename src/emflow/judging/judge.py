@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emflow.config import GoldJudge, Judge, LanguageModelJudge, OpenAIJudge, OracleJudge, VLLMJudge
+from emflow.config import GoldJudge, Judge, LanguageModelJudge, OpenAIJudge, OracleJudge, VllmJudge
 from emflow.files import InputError, digest, digest_text, read_jsonl, write_jsonl
 from emflow.judging.asking import Ask, Asker, Asking
 from emflow.judging.gold import GoldLabels
@@ -71,7 +71,7 @@ def _by_gold(config: GoldJudge, rows: list[dict]) -> list[dict]:
     return [{**row, **_columns(labels.scores(row["question"], row["answer"])), **how} for row in rows]
 
 
-def _asker(config: OpenAIJudge | VLLMJudge, model: Path | None) -> Asker:
+def _asker(config: OpenAIJudge | VllmJudge, model: Path | None) -> Asker:
     if isinstance(config, OpenAIJudge):
         from emflow.judging.endpoint import Endpoint
 

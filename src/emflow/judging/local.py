@@ -1,11 +1,10 @@
 """Asking a local model under vLLM, offline and batched: no network, the same scores every time."""
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from emflow.config import VLLMJudge, is_local
+from emflow.config import VllmEngine, VllmJudge
 from emflow.files import InputError, digest
 from emflow.judging.scores import TOP_LOGPROBS, Failure, Reply
 
@@ -17,19 +16,19 @@ BATCH = 1024  # prompts between two savings of the replies; vLLM forms its own b
 class LocalModel:
     """See `emflow.judging.asking.Asker`. The model is loaded for the first prompt, so a full cache costs no load."""
 
-    def __init__(self, config: VLLMJudge, folder: Path | None) -> None:
+    def __init__(self, config: VllmJudge, folder: Path | None) -> None:
         """`folder`: where a hub model's files have been fetched to; None leaves a hub id to vLLM.
 
         Raises InputError where a folder holds no model.
         """
         self.config = config
-        if folder is None and is_local(config.path):
+        if folder is None and config.is_local:
             folder = Path(config.path).expanduser()
         if folder is not None and not (folder / "config.json").exists():
             raise InputError(f"{folder} holds no model (no config.json there); check judges.NAME.path")
-        self.path = str(folder or config.path)
-        self.model = Path(config.path).name if is_local(config.path) else config.path
-        self.revision = config.revision or digest(folder)  # what tells these weights from others
+        self.path = folder or config.path
+        self.model = Path(config.path).name if config.is_local else config.path
+        self.revision = digest(folder) if config.is_local else config.revision  # what tells these weights from others
         self.sampling = {
             "temperature": 0,
             "max_tokens": 1 if config.scoring == "logprobs" else config.max_tokens,
@@ -53,23 +52,17 @@ class LocalModel:
 
     @cached_property
     def _llm(self):
-        # In-process, so that a killed job leaves no engine behind; on a CPU, 1 GiB of KV cache is plenty for one token.
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        from vllm import LLM
+        from emflow.inference.vllm_engine import start_vllm
 
-        llm = LLM(
+        llm = start_vllm(
             self.path,
-            revision=self.config.revision if self.path == self.config.path else None,
-            dtype=self.config.dtype,
-            max_model_len=-1,  # as long as memory allows
-            max_logprobs=TOP_LOGPROBS,
-            enforce_eager=True,  # for a token or a few per prompt, compiling costs more than it saves
+            self.config.dtype,
+            VllmEngine(kind="vllm"),
             seed=0,
-            disable_log_stats=True,
+            revision=None if self.config.is_local else self.revision,
         )
         if self.config.scoring == "logprobs":
-            _require_whole_numbers(llm.get_tokenizer(), self.path)
+            _require_whole_numbers(llm.get_tokenizer(), self.model)
         return llm
 
     def _replies(self, prompts: Sequence[str]) -> list[Reply | Failure]:
@@ -102,10 +95,10 @@ def _reply(completion) -> Reply:
     return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked[:TOP_LOGPROBS]))
 
 
-def _require_whole_numbers(tokenizer, path: str) -> None:
+def _require_whole_numbers(tokenizer, judge: str) -> None:
     split = [n for n in range(101) if len(tokenizer.encode(str(n), add_special_tokens=False)) != 1]
     if split:
         raise InputError(
-            f"the tokenizer of {path} writes {split[0]} in several tokens, so a first token is no score; "
+            f"the tokenizer of {judge} writes {split[0]} in several tokens, so a first token is no score; "
             "set judges.NAME.scoring: text, or take a judge with one token per integer (Llama 3, not Qwen)"
         )
