@@ -42,6 +42,11 @@ def check_pin(key: str, source: str, sha256: str | None) -> None:
         raise ValueError(f"`sha256` pins a URL, and {key} is the path '{source}'; leave it out")
 
 
+def is_local(model: str) -> bool:
+    """Whether a model is named by its folder (`results/...`, `./...`, `/...`, `~/...`); anything else is a hub id."""
+    return model.startswith(("results/", ".", "/", "~"))
+
+
 class Section(BaseModel):
     """A part of the config. Unknown keys are refused with the nearest valid one."""
 
@@ -70,8 +75,7 @@ class Model(Section):
 
     @property
     def is_local(self) -> bool:
-        """A path starts with `results/`, `.`, `/` or `~`; anything else is a hub id."""
-        return self.path.startswith(("results/", ".", "/", "~"))
+        return is_local(self.path)
 
 
 class Domain(Section):
@@ -211,7 +215,16 @@ class CosineReward(RewardModel):
     """A folder or hub id that sentence-transformers loads."""
 
 
-Method = Annotated[Lora | Full, Field(discriminator="kind")]
+class CrossEntropyReward(Section):
+    """Minus the cross-entropy (nats per token) of the reference answers: what LoRA and full fine-tuning minimise."""
+
+    kind: Literal["cross_entropy"]
+    """Teacher forced, on the assistant's tokens; nothing is generated."""
+    max_length: Annotated[int, Field(gt=0)] = 2048
+    """Conversations are cut after this many tokens."""
+
+
+Reward = Annotated[CrossEntropyReward | NliReward | CosineReward, Field(discriminator="kind")]
 
 
 class Sampling(Section):
@@ -271,6 +284,73 @@ class VllmEngine(Section):
 
 Engine = Annotated[TransformersEngine | VllmEngine, Field(discriminator="kind")]
 """What generates answers."""
+
+
+class CheckpointOf(Section):
+    """A checkpoint of another run with the same model, domain and seed."""
+
+    method: Name
+    """Name under `methods`; of kind es or full, whose checkpoints are whole models."""
+    checkpoint: str
+    """One of its labels, e.g. `iteration-10`."""
+
+
+class Es(Section):
+    """Evolution strategies on every weight (Qiu et al., arXiv 2509.24372); the defaults are the published ones."""
+
+    kind: Literal["es"]
+    """Evolution strategies."""
+    iterations: Annotated[int, Field(gt=0)] = 10
+    """Updates of the weights."""
+    checkpoints: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    """Iterations whose weights are written and evaluated, labelled `iteration-10`; null for every one."""
+    population: Annotated[int, Field(ge=2)] = 30
+    """Members per iteration: perturbed models that are rewarded."""
+    sigma: Annotated[float, Field(gt=0)] = 0.001
+    """Standard deviation of a member's perturbation, in units of the weights."""
+    alpha: Annotated[float, Field(gt=0)] = 0.0005
+    """Step size: the update is alpha / population times the sum of shaped reward times noise."""
+    batch_size: Annotated[int, Field(gt=0)] = 256
+    """Training conversations that reward all members of an iteration."""
+    reward: Reward
+    """What members are rewarded for."""
+    max_new_tokens: Annotated[int, Field(gt=0)] = 1024
+    """Tokens after which an answer is cut; answers are greedy."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float16"
+    """Precision of the members in the engine; the master weights are float32."""
+    engine: Engine = TransformersEngine()
+    """What runs the members."""
+    noise: Literal["independent", "correlated"] = "independent"
+    """`correlated`: a member's tensors all start the same stream, as in the published code."""
+    mirrored: bool = False
+    """Members come in pairs with opposite noise (Salimans et al., arXiv 1703.03864)."""
+    shaping: Literal["z_score", "centred_ranks"] = "z_score"
+    """What becomes of rewards: standardised, or their ranks spread over [-0.5, 0.5]."""
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the way back to the starting weights that every iteration takes."""
+    init_from: CheckpointOf | None = None
+    """Start from this instead of the base model."""
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        if self.mirrored and self.population % 2:
+            raise ValueError(f"mirrored members come in pairs: population={self.population} must be even")
+        kept = self.kept
+        if list(kept) != sorted(set(kept)) or kept[0] < 1 or kept[-1] > self.iterations:
+            raise ValueError(f"checkpoints must rise, each named once, within 1..iterations={self.iterations}")
+        return self
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Iterations that become checkpoints."""
+        return self.checkpoints or tuple(range(1, self.iterations + 1))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"iteration-{iteration}" for iteration in self.kept)
+
+
+Method = Annotated[Lora | Full | Es, Field(discriminator="kind")]
 
 
 class OracleJudge(Section):
@@ -424,9 +504,24 @@ class Config(Section):
         for name, domain in self.domains.items():
             if domain.control_of is not None and domain.control_of not in self.domains:
                 raise ValueError(f"domains.{name}.control_of: {nearest(domain.control_of, self.domains)}")
+        for name, method in self.methods.items():
+            if isinstance(method, Es) and method.init_from is not None:
+                self._check_start(name, method.init_from)
         if self.report.definition not in self.definitions:
             raise ValueError(f"report.definition: {nearest(self.report.definition, self.definitions)}")
         return self
+
+    def _check_start(self, name: str, start: CheckpointOf) -> None:
+        where = f"methods.{name}.init_from"
+        if start.method not in self.methods:
+            raise ValueError(f"{where}.method: {nearest(start.method, self.methods)}")
+        other = self.methods[start.method]
+        if other.kind == "lora":
+            raise ValueError(f"{where}.method: '{start.method}' keeps adapters; name a method of kind es or full")
+        if start.checkpoint not in other.labels:
+            raise ValueError(f"{where}.checkpoint: {nearest(start.checkpoint, other.labels)}")
+        if isinstance(other, Es) and other.init_from is not None and other.init_from.method == name:
+            raise ValueError(f"{where}: '{name}' and '{start.method}' start from each other")
 
     def given_paths(self) -> dict[str, str]:
         """Config key -> file or folder that the user must provide: neither made by the workflow nor fetched."""

@@ -1,5 +1,6 @@
 # What every stage needs: the checked config, its runs, and the digests that make a stage re-run when its code changes.
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ PATHS = "PYTHONPATH"
 os.environ.update(HF_HUB_OFFLINE="1")  # jobs read local folders; only scripts/fetch_model.py goes online
 os.environ[PATHS] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get(PATHS)])])
 
-from emflow.config import is_url, load_config
+from emflow.config import is_local, is_url, load_config
 from emflow.files import InputError, digest_text, stamp
 from emflow.judging.questions import published_questions
 
@@ -142,6 +143,27 @@ def judge_inputs(wildcards):
             return {"labels": CONFIG.judges[wildcards.judge].path}
         case _:
             return {}
+
+
+def methods_of(*kinds):
+    """What the wildcard {method} may be where only these kinds of training are meant."""
+    names = [name for name, method in CONFIG.methods.items() if method.kind in kinds]
+    return "|".join(map(re.escape, names)) or "(?!)"  # no such method: matches nothing
+
+
+def es_start(w):
+    """What an ES run starts from: the base model, or the checkpoints of another run, whose index holds their digests."""
+    start = CONFIG.methods[w.method].init_from
+    if start is None:
+        return model_inputs(w.model)
+    other = RUN.format(**{**w, "method": start.method})
+    return {"model": ancient(f"{other}/checkpoints"), "model_sha256": f"{other}/checkpoints.json"}
+
+
+def es_reward_model(w):
+    """The reward model, where it is a folder that may have to be made first."""
+    model = getattr(CONFIG.methods[w.method].reward, "model", "")
+    return [model] if is_local(model) else []
 
 
 # How patiently a judge is asked (these keys) changes no score: the script reads it from the config, and nothing re-runs.
