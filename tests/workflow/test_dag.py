@@ -1,10 +1,5 @@
 """A large study is planned whole, without data, in little memory."""
 
-import sys
-
-from pipelines import ROOT
-
-sys.path.insert(0, str(ROOT / "bench"))
 from dag import SIZES, plan, study
 
 
