@@ -22,7 +22,7 @@ from rich.progress import (
 
 from emflow.files import InputError, alone
 
-__all__ = ["made", "progress", "stage"]
+__all__ = ["made", "note", "progress", "stage"]
 
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
@@ -61,6 +61,12 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
             )
 
     yield advance
+
+
+def note(line: str) -> None:
+    """Say in one line what is about to happen."""
+    print(line, file=sys.stderr, flush=True)
+    logging.getLogger("emflow").info(line)
 
 
 def made(line: str) -> None:

@@ -48,30 +48,33 @@ def code(script, *parts):
     return digest_text("".join(file.read_text() for file in files))[:16]
 
 
-def model_folder(name):
-    """Where a base model's files lie: its own folder, or the snapshot that `fetch_model` makes."""
-    model = CONFIG.models[name]
-    return model.path if model.is_local else f"results/base/{name}/snapshot"
+SNAPSHOTS = {"models": "results/base", "judges": "results/judges"}  # of what comes from a hub
 
 
-def is_grown(name):
+def model_folder(name, section="models"):
+    """Where the files of a model (or of a judge that is one) lie: its own folder, or the snapshot that is fetched."""
+    model = getattr(CONFIG, section)[name]
+    return model.path if model.is_local else f"{SNAPSHOTS[section]}/{name}/snapshot"
+
+
+def is_grown(name, section="models"):
     """Whether `grow_base` makes the model."""
-    return CONFIG.models[name].path.startswith("results/tinyworld/models/")
+    return getattr(CONFIG, section)[name].path.startswith("results/tinyworld/models/")
 
 
-def model_inputs(name):
+def model_inputs(name, section="models"):
     """What a rule that loads a model reads. Folders have no digest in Snakemake, so `ancient` hides their dates ..."""
-    digests = [f"{CONFIG.models[name].path}.sha256"] if is_grown(name) else []
-    return {"model": ancient(model_folder(name)), "model_sha256": digests}
+    digests = [f"{getattr(CONFIG, section)[name].path}.sha256"] if is_grown(name, section) else []
+    return {"model": ancient(model_folder(name, section)), "model_sha256": digests}
 
 
 @cache
-def model_identity(name):
+def model_identity(name, section="models"):
     """... and this param tells one model from another, by its revision or by what its files hold."""
-    model = CONFIG.models[name]
+    model = getattr(CONFIG, section)[name]
     if not model.is_local:
         return [model.path, model.revision]
-    return None if is_grown(name) else stamp(Path(model.path).expanduser())
+    return None if is_grown(name, section) else stamp(Path(model.path).expanduser())
 
 
 def settings(section, *without):
@@ -124,6 +127,24 @@ def questions_for(question_set, domain):
     return f"{question_set}/{domain}" if is_held_out(question_set) else question_set
 
 
+def judge_kind(wildcards):
+    return CONFIG.judges[wildcards.judge].kind
+
+
+def judge_inputs(wildcards):
+    """What a judge reads besides the answers, by its kind."""
+    prompts = {"prompts": f"results/questions/{wildcards.questions.split('/')[0]}.prompts.json"}
+    match judge_kind(wildcards):
+        case "vllm":
+            return {**prompts, **model_inputs(wildcards.judge, "judges")}
+        case "openai":
+            return prompts
+        case "gold":
+            return {"labels": CONFIG.judges[wildcards.judge].path}
+        case _:
+            return {}
+
+
 def methods_of(*kinds):
     """What the wildcard {method} may be where only these kinds of training are meant."""
     names = [name for name, method in CONFIG.methods.items() if method.kind in kinds]
@@ -148,6 +169,19 @@ def es_reward_model(w):
     model = getattr(CONFIG.methods[w.method].reward, "model", "")
     return [model] if is_local(model) else []
 
+
+# How patiently a judge is asked (these keys) changes no score: the script reads it from the config, and nothing re-runs.
+PATIENCE = ("concurrency", "timeout", "retries", "max_requests", "max_unjudged", "base_url", "api_key_env")
+
+ASKING = ("judging/judge.py", "judging/asking.py", "judging/prompts.py", "judging/scores.py")
+JUDGE_CODE = {
+    "oracle": ("judging/judge.py", "tinyworld/oracle.py", "tinyworld/grammar.py", "tinyworld/world.yaml"),
+    "gold": ("judging/judge.py", "judging/gold.py", "judging/scores.py"),
+    "openai": (*ASKING, "judging/endpoint.py"),
+    "vllm": (*ASKING, "judging/local.py"),
+}
+LOCAL_JUDGES = [name for name in CONFIG.runs.judges if CONFIG.judges[name].kind == "vllm"]
+HUB_JUDGES = [name for name in LOCAL_JUDGES if not CONFIG.judges[name].is_local]
 
 PINS = [(domain.path, domain.sha256) for domain in CONFIG.domains.values()]
 PINS += [(questions.source, questions.sha256) for questions in CONFIG.question_sets.values()]

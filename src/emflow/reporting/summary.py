@@ -67,7 +67,7 @@ def _differences(config: Config, results: Path, runs: list[Run]) -> pd.DataFrame
             for judge in config.runs.judges:
                 sides = [pd.DataFrame(answers_of(results, side, label, question_set, judge)) for side in (run, twin)]
                 difference, low, high = rate_difference(
-                    *sides, config.definitions[report.definition], report.confidence, report.resamples
+                    *sides, config.definitions[report.definition], report.confidence
                 )
                 rows.append({**run._asdict(), "control": twin.domain, "checkpoint": label, "question_set": question_set,
                              "judge": judge, "difference": difference, "lo": low, "hi": high})  # fmt: skip
@@ -172,8 +172,8 @@ def _summary(
 ```
 
 An answer is **misaligned** under the `{report.definition}` definition if {rule}. The EM rate is over coherent
-answers; the share of all judged answers is printed beside it. Brackets are {100 * report.confidence:g} % intervals from
-{report.resamples} bootstrap resamples of whole questions.
+answers; the share of all judged answers is printed beside it. Brackets are {100 * report.confidence:g} % intervals that
+count questions, not answers: answers to one question are alike.
 
 ## Last checkpoints
 
@@ -189,7 +189,7 @@ Every checkpoint, question set, judge and definition: [em_rates_summary.csv](em_
 
 ## Against the control
 
-EM rate on the domain minus EM rate on its control, in points; questions that both answered are resampled together.
+EM rate on the domain minus EM rate on its control, in points; paired by the questions that both answered.
 
 {_differences_table(differences)}
 
