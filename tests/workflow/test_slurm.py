@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from slurm import Slurm, missing, script_process, wait_for
 
 from emflow.files import digest
 from pipelines import ROOT
+from slurm import Slurm, missing, script_process, wait_for
 
 PROJECT = ("Snakefile", "workflow", "src", "profiles", "slurm", "config")
 RUNS = "results/runs/tiny/bad_lantern_advice/lora"
