@@ -82,6 +82,20 @@ def settings(section, *without):
     return section.model_dump(mode="json", exclude=set(without))
 
 
+def settings_of_run(wildcards):
+    """A run's part of the config, for its provenance."""
+    return {
+        "model": settings(CONFIG.models[wildcards.model], "parameters"),
+        "domain": settings(CONFIG.domains[wildcards.domain], "control_of"),
+        "split": settings(CONFIG.split),
+        "method": settings(CONFIG.methods[wildcards.method]),
+        "question_sets": {name: sampling(name) for name in CONFIG.runs.question_sets},
+        "engine": settings(CONFIG.engine),
+        "judges": {name: settings(CONFIG.judges[name]) for name in CONFIG.runs.judges},
+        "definitions": {name: settings(definition) for name, definition in CONFIG.definitions.items()},
+    }
+
+
 def download(url, sha256):
     """Where a file from the web lies once it is fetched."""
     return f"results/downloads/{sha256}/{Path(urlsplit(url).path).name or 'file'}"
