@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from snakemake.exceptions import WorkflowError
 
-SOURCE = Path(workflow.basedir) / "src"
+PROJECT = Path(str(workflow.current_basedir)).parents[1]  # of this file, also where the workflow is used as a module
+SOURCE = PROJECT / "src"
 # Jobs import the package from beside this workflow, also inside conda environments.
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
@@ -43,7 +44,7 @@ wildcard_constraints:
 @cache
 def code(script, *parts):
     """Digest of a script and of package files or folders: as a param it re-runs a stage whose code has changed."""
-    found = [Path(workflow.basedir) / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
+    found = [PROJECT / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
     files = [f for p in found for f in ([p] if p.is_file() else sorted(p.rglob("*.*"))) if f.suffix in (".py", ".yaml")]
     return digest_text("".join(file.read_text() for file in files))[:16]
 
