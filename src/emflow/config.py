@@ -330,6 +330,8 @@ class Es(Section):
     """Share of the way back to the starting weights that every iteration takes."""
     init_from: CheckpointOf | None = None
     """Start from this instead of the base model."""
+    ranks: Annotated[int, Field(gt=0)] = 1
+    """Processes that share out the members, each with a GPU or a core of its own; the result is the same for any."""
 
     @model_validator(mode="after")
     def _within_reach(self) -> Self:

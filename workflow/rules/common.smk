@@ -175,6 +175,10 @@ def es_start(w):
     return {"model": ancient(f"{other}/checkpoints"), "model_sha256": f"{other}/checkpoints.json"}
 
 
+def es_ranks(w):
+    return CONFIG.methods[w.method].ranks
+
+
 def es_reward_model(w):
     """The reward model, where it is a folder that may have to be made first."""
     model = getattr(CONFIG.methods[w.method].reward, "model", "")
