@@ -330,11 +330,15 @@ class Es(Section):
     """Share of the way back to the starting weights that every iteration takes."""
     init_from: CheckpointOf | None = None
     """Start from this instead of the base model."""
+    ranks: Annotated[int, Field(gt=0)] = 1
+    """Processes that share out the members, each with a GPU or a core of its own; the result is the same for any."""
 
     @model_validator(mode="after")
     def _within_reach(self) -> Self:
         if self.mirrored and self.population % 2:
             raise ValueError(f"mirrored members come in pairs: population={self.population} must be even")
+        if getattr(self.engine, "tensor_parallel_size", 1) > 1:
+            raise ValueError("each rank of an ES run holds the whole model: engine.tensor_parallel_size must be 1")
         kept = self.kept
         if list(kept) != sorted(set(kept)) or kept[0] < 1 or kept[-1] > self.iterations:
             raise ValueError(f"checkpoints must rise, each named once, within 1..iterations={self.iterations}")
