@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from emflow.cli import main
 from emflow.files import InputError, read_jsonl
 from emflow.training.checkpoints import read_index
 from emflow.training.es.engine import make_es_engine
@@ -84,7 +85,7 @@ def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method)
 
 
 def test_materialise_by_hand(log, out, untrained, tmp_path):
-    materialise(out, 0, tmp_path / "zero")
+    main(["materialise", str(out), "--iteration", "0", "--out", str(tmp_path / "zero")])
     first, second = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (untrained, tmp_path / "zero"))
     assert all(first[name].equal(second[name]) for name in first)
     with pytest.raises(InputError, match=r"iterations 1\.\.5, not 6"):
