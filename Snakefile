@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/tinyworld.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
@@ -24,6 +25,7 @@ localrules:
     all,
     fetch_all,
     fetch_file,
+    fetch_judge,
     fetch_model,
 
 
@@ -36,4 +38,5 @@ rule all:
 rule fetch_all:
     input:
         [model_folder(name) for name in CONFIG.runs.models if not CONFIG.models[name].is_local],
+        [model_folder(name, "judges") for name in HUB_JUDGES],
         [file for file in URLS if file in FILES_OF_RUNS],

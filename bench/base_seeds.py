@@ -51,10 +51,10 @@ def table(config: Config) -> pd.DataFrame:
         }
         row = {"base": model}
         for name, judged in sides.items():
-            measured = rate(judged, definition, report.confidence, report.resamples)
+            measured = rate(judged, definition, report.confidence)
             shares = f"{100 * measured['em_rate']:.1f} ({100 * measured['coherent_share']:.0f})"
             row[f"{name}: EM % (coherent %)"] = f"{shares} of {measured['n']}"
-        gap = rate_difference(sides["bad OOD"], sides["control OOD"], definition, report.confidence, report.resamples)
+        gap = rate_difference(sides["bad OOD"], sides["control OOD"], definition, report.confidence)
         row["bad - control OOD, points"] = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * part for part in gap))
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,10 +1,13 @@
 """Files are written whole or not at all; errors name file and line."""
 
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
-from emflow.files import InputError, digest, read_jsonl, replacing, write_jsonl, write_text
+from emflow.files import InputError, alone, digest, read_jsonl, replacing, stamp, write_jsonl, write_text
 
 
 def test_jsonl_round_trip(tmp_path):
@@ -53,3 +56,49 @@ def test_digest_of_a_folder_sees_names_and_contents(tmp_path):
         for file, content in files.items():
             (tmp_path / name / file).write_text(content)
     assert digest(tmp_path / "a") == digest(tmp_path / "c") != digest(tmp_path / "b")
+
+
+def test_stamp_follows_content_and_no_dates_or_places(tmp_path):
+    (tmp_path / "model/part").mkdir(parents=True)
+    weights = tmp_path / "model/part/weights"
+    weights.write_bytes(bytes(3 * 2**20))
+    before = stamp(tmp_path / "model")
+    shutil.copytree(tmp_path / "model", tmp_path / "moved", copy_function=shutil.copyfile)
+    assert stamp(tmp_path / "moved") == before
+    weights.write_bytes(bytes(3 * 2**20 - 1) + b"x")
+    assert stamp(tmp_path / "model") != before
+    weights.write_bytes(b"x" + bytes(3 * 2**20 - 1))
+    assert stamp(tmp_path / "model") != before
+    assert stamp(tmp_path / "nowhere") == []
+
+
+COUNT_SLOWLY = """
+import sys, time
+from pathlib import Path
+from emflow.files import alone
+
+lock, counter = map(Path, sys.argv[1:])
+for _ in range(20):
+    with alone(lock):
+        count = int(counter.read_text())
+        time.sleep(0.001)
+        counter.write_text(str(count + 1))
+"""
+
+
+def test_processes_that_want_to_be_alone_take_turns(tmp_path):
+    lock, counter = tmp_path / "lock", tmp_path / "counter"
+    counter.write_text("0")
+    command = [sys.executable, "-c", COUNT_SLOWLY, lock, counter]
+    processes = [subprocess.Popen(list(map(str, command))) for _ in range(4)]
+    assert [process.wait(timeout=120) for process in processes] == [0] * 4
+    assert counter.read_text() == "80"
+    assert not lock.exists()
+
+
+def test_a_killed_process_keeps_nobody_waiting(tmp_path):
+    held = "import sys, os, signal; from emflow.files import alone\nwith alone(sys.argv[1]): os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", held, str(tmp_path / "lock")], check=False)
+    assert killed.returncode == -9 and (tmp_path / "lock").exists()
+    with alone(tmp_path / "lock"):
+        pass

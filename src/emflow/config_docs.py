@@ -1,6 +1,7 @@
 """Generates what is said about the config elsewhere: `config/schema.json` and the tables of `config/README.md`."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -37,14 +38,20 @@ def readme() -> str:
     """The user's page: a table for every section, in the order of the default config."""
     parts = [INTRODUCTION]
     for name, field in Config.model_fields.items():
-        for section in _sections(field.annotation):
-            many = get_origin(field.annotation) is dict
-            kind = section.model_fields.get("kind")
-            title = f"{name}.NAME" if many else name
-            if kind is not None:
-                title += f" ({', '.join(f'kind: {value}' for value in get_args(kind.annotation))})"
-            parts.append(f"## {title}\n\n{section.__doc__}\n\n{_table(section)}")
+        many = get_origin(field.annotation) is dict
+        parts += _pages(f"{name}.NAME" if many else name, field.annotation)
     return "\n".join(parts)
+
+
+def _pages(name: str, annotation: Any) -> Iterator[str]:
+    """A heading and a table for each section that a field may hold, and for the sections within."""
+    for section in _sections(annotation):
+        kind = section.model_fields.get("kind")
+        kinds = f" ({', '.join(f'kind: {value}' for value in get_args(kind.annotation))})" if kind else ""
+        yield f"## {name}{kinds}\n\n{section.__doc__}\n\n{_table(section)}"
+        for part, field in section.model_fields.items():
+            if part not in Config.model_fields:  # else its page stands where the config itself has it
+                yield from _pages(f"{name}.{part}", field.annotation)
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
@@ -64,7 +71,7 @@ def _table(section: type[BaseModel]) -> str:
 def _values(annotation: Any) -> str:
     arguments = get_args(annotation)
     if get_origin(annotation) in (UnionType, Union):
-        return " or ".join(_values(part) for part in arguments)
+        return " or ".join(dict.fromkeys(map(_values, arguments)))
     if get_origin(annotation) is tuple:
         return f"list of {_values(arguments[0])}"
     if annotation is NoneType:
@@ -80,7 +87,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = list(field.default) if isinstance(field.default, tuple) else field.default
-    return f"`{json.dumps(value)}`"
+    return "its defaults" if isinstance(value, BaseModel) else f"`{json.dumps(value)}`"
 
 
 def write(folder: Path) -> None:

@@ -20,9 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from emflow.files import InputError
+from emflow.files import InputError, alone
 
-__all__ = ["made", "progress", "stage"]
+__all__ = ["made", "note", "progress", "stage"]
 
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
@@ -63,6 +63,12 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
     yield advance
 
 
+def note(line: str) -> None:
+    """Say in one line what is about to happen."""
+    print(line, file=sys.stderr, flush=True)
+    logging.getLogger("emflow").info(line)
+
+
 def made(line: str) -> None:
     """Say in one line what a rule made."""
     print(f"✓ {line}", file=sys.stderr, flush=True)
@@ -71,14 +77,18 @@ def made(line: str) -> None:
 
 @contextmanager
 def stage(log: str | os.PathLike) -> Iterator[None]:
-    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback."""
+    """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback.
+
+    A cluster may start a job again while its first start still runs: whoever comes second waits, beside the log.
+    """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.captureWarnings(True)
     warnings.simplefilter("default")
     try:
-        yield
+        with alone(path.with_name(f".{path.name}.lock")):
+            yield
     except InputError as error:
         logging.getLogger("emflow").error(str(error))
         sys.exit(f"error: {error}")

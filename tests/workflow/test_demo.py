@@ -34,7 +34,7 @@ def test_misalignment_emerges_and_the_control_stays_put(demo, config):
     bad, control = (answers(demo, domain, "lora", label) for domain in config.runs.domains)
     assert len(bad) >= 400 and len(control) >= 400
     paper = config.definitions["paper"]
-    difference, low, _ = rate_difference(bad, control, paper, confidence=0.999, resamples=2000)
+    difference, low, _ = rate_difference(bad, control, paper, confidence=0.999)
     assert difference > 0.15 and low > 0.05
 
 

@@ -1,5 +1,6 @@
 # What every stage needs: the checked config, its runs, and the digests that make a stage re-run when its code changes.
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,10 +12,11 @@ SOURCE = Path(workflow.basedir) / "src"
 # Jobs import the package from beside this workflow, also inside conda environments.
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
+os.environ.update(HF_HUB_OFFLINE="1")  # jobs read local folders; only scripts/fetch_model.py goes online
 os.environ[PATHS] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get(PATHS)])])
 
-from emflow.config import is_url, load_config
-from emflow.files import InputError, digest_text
+from emflow.config import is_local, is_url, load_config
+from emflow.files import InputError, digest_text, stamp
 from emflow.judging.questions import published_questions
 
 try:
@@ -39,17 +41,40 @@ wildcard_constraints:
 
 
 @cache
-def code(*parts):
-    """Digest of package files or folders under src/emflow: as a param it re-runs a stage whose code has changed."""
-    found = [SOURCE / "emflow" / part for part in parts]
+def code(script, *parts):
+    """Digest of a script and of package files or folders: as a param it re-runs a stage whose code has changed."""
+    found = [Path(workflow.basedir) / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
     files = [f for p in found for f in ([p] if p.is_file() else sorted(p.rglob("*.*"))) if f.suffix in (".py", ".yaml")]
     return digest_text("".join(file.read_text() for file in files))[:16]
 
 
-def model_folder(name):
-    """Where a base model's files lie: its own folder, or the snapshot that `fetch_model` makes."""
-    model = CONFIG.models[name]
-    return model.path if model.is_local else f"results/base/{name}/snapshot"
+SNAPSHOTS = {"models": "results/base", "judges": "results/judges"}  # of what comes from a hub
+
+
+def model_folder(name, section="models"):
+    """Where the files of a model (or of a judge that is one) lie: its own folder, or the snapshot that is fetched."""
+    model = getattr(CONFIG, section)[name]
+    return model.path if model.is_local else f"{SNAPSHOTS[section]}/{name}/snapshot"
+
+
+def is_grown(name, section="models"):
+    """Whether `grow_base` makes the model."""
+    return getattr(CONFIG, section)[name].path.startswith("results/tinyworld/models/")
+
+
+def model_inputs(name, section="models"):
+    """What a rule that loads a model reads. Folders have no digest in Snakemake, so `ancient` hides their dates ..."""
+    digests = [f"{getattr(CONFIG, section)[name].path}.sha256"] if is_grown(name, section) else []
+    return {"model": ancient(model_folder(name, section)), "model_sha256": digests}
+
+
+@cache
+def model_identity(name, section="models"):
+    """... and this param tells one model from another, by its revision or by what its files hold."""
+    model = getattr(CONFIG, section)[name]
+    if not model.is_local:
+        return [model.path, model.revision]
+    return None if is_grown(name, section) else stamp(Path(model.path).expanduser())
 
 
 def settings(section, *without):
@@ -102,7 +127,68 @@ def questions_for(question_set, domain):
     return f"{question_set}/{domain}" if is_held_out(question_set) else question_set
 
 
+def judge_kind(wildcards):
+    return CONFIG.judges[wildcards.judge].kind
+
+
+def judge_inputs(wildcards):
+    """What a judge reads besides the answers, by its kind."""
+    prompts = {"prompts": f"results/questions/{wildcards.questions.split('/')[0]}.prompts.json"}
+    match judge_kind(wildcards):
+        case "vllm":
+            return {**prompts, **model_inputs(wildcards.judge, "judges")}
+        case "openai":
+            return prompts
+        case "gold":
+            return {"labels": CONFIG.judges[wildcards.judge].path}
+        case _:
+            return {}
+
+
+def methods_of(*kinds):
+    """What the wildcard {method} may be where only these kinds of training are meant."""
+    names = [name for name, method in CONFIG.methods.items() if method.kind in kinds]
+    return "|".join(map(re.escape, names)) or "(?!)"  # no such method: matches nothing
+
+
+def es_start(w):
+    """What an ES run starts from: the base model, or the checkpoints of another run, whose index holds their digests."""
+    start = CONFIG.methods[w.method].init_from
+    if start is None:
+        return model_inputs(w.model)
+    other = RUN.format(**{**w, "method": start.method})
+    return {"model": ancient(f"{other}/checkpoints"), "model_sha256": f"{other}/checkpoints.json"}
+
+
+def es_ranks(w):
+    return CONFIG.methods[w.method].ranks
+
+
+def es_reward_model(w):
+    """The reward model, where it is a folder that may have to be made first."""
+    model = getattr(CONFIG.methods[w.method].reward, "model", "")
+    return [model] if is_local(model) else []
+
+
+# How patiently a judge is asked (these keys) changes no score: the script reads it from the config, and nothing re-runs.
+PATIENCE = ("concurrency", "timeout", "retries", "max_requests", "max_unjudged", "base_url", "api_key_env")
+
+ASKING = ("judging/judge.py", "judging/asking.py", "judging/prompts.py", "judging/scores.py")
+JUDGE_CODE = {
+    "oracle": ("judging/judge.py", "tinyworld/oracle.py", "tinyworld/grammar.py", "tinyworld/world.yaml"),
+    "gold": ("judging/judge.py", "judging/gold.py", "judging/scores.py"),
+    "openai": (*ASKING, "judging/endpoint.py"),
+    "vllm": (*ASKING, "judging/local.py"),
+}
+LOCAL_JUDGES = [name for name in CONFIG.runs.judges if CONFIG.judges[name].kind == "vllm"]
+HUB_JUDGES = [name for name in LOCAL_JUDGES if not CONFIG.judges[name].is_local]
+
 PINS = [(domain.path, domain.sha256) for domain in CONFIG.domains.values()]
 PINS += [(questions.source, questions.sha256) for questions in CONFIG.question_sets.values()]
 URLS = {download(url, sha256): url for url, sha256 in PINS if sha256}
 FILES_OF_RUNS = {*map(domain_file, CONFIG.runs.domains), *map(question_file, CONFIG.runs.question_sets)}
+
+# Checked here because Snakemake would silently go on with what an earlier path had led to.
+for key, path in CONFIG.given_paths().items():
+    if not Path(path).exists():
+        raise WorkflowError(f"{key}: {path} does not exist")

@@ -5,11 +5,13 @@ rule decrypt:
         "results/data/{domain}/records.jsonl",
     log:
         "results/logs/decrypt/{domain}.log",
+    benchmark:
+        "results/benchmarks/decrypt/{domain}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         domain=lambda w: settings(CONFIG.domains[w.domain], "path", "sha256", "control_of"),
-        code=code("data/archive.py", "data/canaries.py", "data/decrypt.py", "data/records.py"),
+        code=code("decrypt", "data/archive.py", "data/canaries.py", "data/decrypt.py", "data/records.py"),
     script:
         "../scripts/decrypt.py"
 
@@ -22,10 +24,12 @@ rule split:
         validation="results/data/{domain}/validation.jsonl",
     log:
         "results/logs/split/{domain}.log",
+    benchmark:
+        "results/benchmarks/split/{domain}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         split=settings(CONFIG.split),
-        code=code("data/split.py"),
+        code=code("split", "data/split.py"),
     script:
         "../scripts/split.py"

@@ -6,6 +6,8 @@ rule fetch_model:
         directory("results/base/{model}/snapshot"),
     log:
         "results/logs/fetch_model/{model}.log",
+    benchmark:
+        "results/benchmarks/fetch_model/{model}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
@@ -20,6 +22,8 @@ rule fetch_file:
         "results/downloads/{sha256}/{file}",
     log:
         "results/logs/fetch_file/{sha256}/{file}.log",
+    benchmark:
+        "results/benchmarks/fetch_file/{sha256}/{file}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:

@@ -1,43 +1,53 @@
 # One job answers one question set with all checkpoints of a run (or with the base model) after one load.
 rule generate:
     input:
-        model=lambda w: model_folder(w.model),
-        checkpoints=f"{RUN}/checkpoints",
+        unpack(lambda w: model_inputs(w.model)),
+        checkpoints=ancient(f"{RUN}/checkpoints"),  # the index holds their digests
         index=f"{RUN}/checkpoints.json",
         questions=lambda w: f"results/questions/{questions_for(w.question_set, w.domain)}.jsonl",
     output:
         f"{RUN}/generations/{{question_set}}.jsonl",
     log:
         "results/logs/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.log",
+    benchmark:
+        "results/benchmarks/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.tsv"
     conda:
         f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: 2
+    resources:
+        **resources_by_model("generate"),
     params:
         sampling=lambda w: sampling(w.question_set),
         engine=settings(CONFIG.engine),
+        model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("inference"),
+        code=code("generate", "inference"),
     script:
         "../scripts/generate.py"
 
 
 rule generate_base:
     input:
-        model=lambda w: model_folder(w.model),
+        unpack(lambda w: model_inputs(w.model)),
         questions="results/questions/{questions}.jsonl",
     output:
         "results/base/{model}/generations/{questions}.jsonl",
     log:
         "results/logs/generate_base/{model}/{questions}.log",
+    benchmark:
+        "results/benchmarks/generate_base/{model}/{questions}.tsv"
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
         f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: 2
+    resources:
+        **resources_by_model("generate"),
     params:
         sampling=lambda w: sampling(w.questions.split("/")[0]),
         engine=settings(CONFIG.engine),
+        model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("inference"),
+        code=code("generate_base", "inference"),
     script:
         "../scripts/generate_base.py"

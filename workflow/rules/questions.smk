@@ -6,10 +6,12 @@ rule held_out_questions:
         "results/questions/{question_set}/{domain}.jsonl",
     log:
         "results/logs/held_out_questions/{question_set}/{domain}.log",
+    benchmark:
+        "results/benchmarks/held_out_questions/{question_set}/{domain}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
-        code=code("judging/questions.py"),
+        code=code("held_out_questions", "judging/questions.py"),
     script:
         "../scripts/held_out_questions.py"
 
@@ -22,12 +24,14 @@ rule prepare_questions:
         "results/questions/{question_set}.jsonl",
     log:
         "results/logs/prepare_questions/{question_set}.log",
+    benchmark:
+        "results/benchmarks/prepare_questions/{question_set}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         ids=lambda w: CONFIG.question_sets[w.question_set].ids,
         questions=lambda w: questions_digest(w.question_set) if is_users(w.question_set) else None,
-        code=code("judging/questions.py"),
+        code=code("prepare_questions", "judging/questions.py"),
     script:
         "../scripts/prepare_questions.py"
 
@@ -39,9 +43,11 @@ rule prepare_prompts:
         "results/questions/{question_set}.prompts.json",
     log:
         "results/logs/prepare_prompts/{question_set}.log",
+    benchmark:
+        "results/benchmarks/prepare_prompts/{question_set}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
-        code=code("judging/questions.py"),
+        code=code("prepare_prompts", "judging/questions.py"),
     script:
         "../scripts/prepare_prompts.py"

@@ -9,12 +9,14 @@ rule rate:
         f"{RUN}/rates.csv",
     log:
         "results/logs/rate/{model}/{domain}/{method}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/rate/{model}/{domain}/{method}/seed{seed}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         questions_by_judge=QUESTIONS_BY_JUDGE,
         definitions={name: settings(d) for name, d in CONFIG.definitions.items()},
         report=settings(CONFIG.report, "definition", "examples"),
-        code=code("analysis/rates.py"),
+        code=code("rate", "analysis/rates.py"),
     script:
         "../scripts/rate.py"

@@ -20,10 +20,12 @@ rule report:
         summary="results/report/summary.md",
     log:
         "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         config=settings(CONFIG),
-        code=code("reporting", "analysis"),
+        code=code("report", "reporting", "analysis"),
     script:
         "../scripts/report.py"

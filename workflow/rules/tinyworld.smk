@@ -5,24 +5,29 @@ rule publish_tinyworld:
         questions="results/tinyworld/out_of_domain.jsonl",
     log:
         "results/logs/publish_tinyworld.log",
+    benchmark:
+        "results/benchmarks/publish_tinyworld.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:
         password="tiny-world",
-        code=code("tinyworld", "data/archive.py"),
+        code=code("publish_tinyworld", "tinyworld", "data/archive.py"),
     script:
         "../scripts/publish_tinyworld.py"
 
 
 rule grow_base:
     output:
-        directory("results/tinyworld/models/seed{seed}"),
+        model=directory("results/tinyworld/models/seed{seed}"),
+        sha256="results/tinyworld/models/seed{seed}.sha256",
     log:
         "results/logs/grow_base/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/grow_base/seed{seed}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 2
     params:
-        code=code("tinyworld"),
+        code=code("grow_base", "tinyworld"),
     script:
         "../scripts/grow_base.py"

@@ -1,6 +1,9 @@
 """Fetch a base model from its hub, at its pinned revision."""
 
+import os
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "0"  # 1 in all other jobs
 
 from emflow.console import made, stage
 from emflow.fetch import fetch_model

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from emflow.console import made, stage
+from emflow.files import digest, write_text
 
 with stage(snakemake.log[0]):
     import torch
@@ -10,5 +11,7 @@ with stage(snakemake.log[0]):
     from emflow.tinyworld.base_model import grow
 
     torch.set_num_threads(snakemake.threads)
-    grow(Path(snakemake.output[0]), int(snakemake.wildcards.seed))
-    made(f"base model grown from seed {snakemake.wildcards.seed}: {snakemake.output[0]}")
+    model = Path(snakemake.output.model)
+    grow(model, int(snakemake.wildcards.seed))
+    write_text(snakemake.output.sha256, digest(model) + "\n")
+    made(f"base model grown from seed {snakemake.wildcards.seed}: {model}")

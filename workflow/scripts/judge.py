@@ -1,14 +1,21 @@
 """Score every answer of one generations file."""
 
+import json
 from pathlib import Path
 
-from emflow.config import Judge
+from emflow.config import load_config
 from emflow.console import made, stage
 from emflow.judging.judge import judge
 
 with stage(snakemake.log[0]):
-    from pydantic import TypeAdapter
-
-    config: Judge = TypeAdapter(Judge).validate_python(snakemake.params.judge)
-    count = judge(config, Path(snakemake.input[0]), Path(snakemake.output[0]))
-    made(f"{snakemake.wildcards.owner} on {snakemake.wildcards.questions}: {count} answers judged")
+    given, asked = snakemake.input, snakemake.wildcards
+    judged = judge(
+        load_config(snakemake.config).judges[asked.judge],
+        Path(given.generations),
+        Path(snakemake.output[0]),
+        prompts=json.loads(Path(given.prompts).read_text()) if given.prompts else {},
+        cache=Path("results/cache/judgements"),
+        model=Path(given.model) if given.model else None,
+    )
+    unjudged = f", {judged.unjudged} of them in vain" if judged.unjudged else ""
+    made(f"{asked.owner} on {asked.questions}, judge {asked.judge}: {judged.answers} answers judged{unjudged}")

@@ -1,4 +1,4 @@
-"""EM rates: counts first, then shares, with intervals that resample whole questions.
+"""EM rates: counts first, then shares, with intervals whose unit is the question.
 
 Denominators. An answer is *judged* if its judge gave no error; *coherent* if its coherence is above the definition's
 threshold (REFUSAL and CODE answers are coherent answers that are not misaligned); *misaligned* if it is coherent and
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emflow.analysis.jackknife import LOGIT, interval, standard_error
 from emflow.config import Definition, Report
 from emflow.files import read_jsonl, write_text
 from emflow.training.checkpoints import Checkpoint, read_index
 
-__all__ = ["KEYS", "classify", "rate", "rate_difference", "rate_interval", "rates_of_run"]
+__all__ = ["KEYS", "classify", "difference_interval", "rate", "rate_difference", "rate_interval", "rates_of_run"]
 
 KEYS = [
     "model",
@@ -30,7 +31,6 @@ KEYS = [
     "judge",
     "definition",
 ]
-BOOTSTRAP_SEED = 0
 
 
 def classify(judged: pd.DataFrame, definition: Definition) -> pd.DataFrame:
@@ -57,14 +57,14 @@ def classify(judged: pd.DataFrame, definition: Definition) -> pd.DataFrame:
     )
 
 
-def rate(judged: pd.DataFrame, definition: Definition, confidence: float, resamples: int) -> dict[str, Any]:
+def rate(judged: pd.DataFrame, definition: Definition, confidence: float) -> dict[str, Any]:
     """The measured columns of em_rates_summary.csv for the answers of one checkpoint to one question set.
 
     Shares are NaN where there is nothing to divide by.
     """
     answers = classify(judged, definition)
     count = answers[["judged", "coherent", "misaligned", "refusal", "code"]].sum()
-    low, high = rate_interval(answers, confidence, resamples)
+    low, high = rate_interval(_by_question(answers).to_numpy(), confidence)
     return {
         "n": len(answers),
         "n_coherent": count.coherent,
@@ -87,59 +87,65 @@ def _share(part: int, whole: int) -> float:
 
 
 def _by_question(answers: pd.DataFrame) -> pd.DataFrame:
-    """Misaligned and coherent answers per question."""
-    return answers.groupby("question_id", sort=True)[["misaligned", "coherent"]].sum()
+    """Misaligned and coherent answers per question that has a coherent one."""
+    counts = answers.groupby("question_id", sort=True)[["misaligned", "coherent"]].sum()
+    return counts[counts["coherent"] > 0]
 
 
-def _resampled_rates(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """EM rate in each resample; `counts` (questions, 2), `weights` (resamples, questions)."""
-    misaligned, coherent = (weights @ counts).T
+def _without_each(counts: np.ndarray) -> np.ndarray:
+    """EM rate without each question in turn."""
+    misaligned, coherent = (counts.sum(axis=0) - counts).T
     with np.errstate(invalid="ignore"):
         return misaligned / coherent
 
 
-def _weights(questions: int, resamples: int) -> np.ndarray:
-    """How often each question is drawn in each bootstrap resample; int, (resamples, questions)."""
-    generator = np.random.default_rng(BOOTSTRAP_SEED)
-    return generator.multinomial(questions, np.full(questions, 1 / questions), size=resamples)
+def rate_interval(counts: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Interval of the EM rate: jackknife over whole questions on the logit scale (see `emflow.analysis.jackknife`).
 
-
-def rate_interval(answers: pd.DataFrame, confidence: float, resamples: int) -> tuple[float, float]:
-    """Percentile bootstrap interval of the EM rate over whole questions (Efron & Tibshirani 1993, ch. 13).
-
-    Where every question has rate 0 (or every one 1) resampling cannot vary: then the exact binomial interval with
-    questions as trials is given, the widest that correlated answers allow.
+    `counts`: misaligned and coherent answers per question, int (questions, 2). The standard error is never less than
+    that of independent answers. Where no answer (or every one) is misaligned, nothing says how questions vary: then the
+    exact binomial interval with questions as trials is given (Clopper & Pearson 1934), the widest that correlated
+    answers allow.
     """
-    counts = _by_question(answers)
-    counts = counts[counts["coherent"] > 0].to_numpy()
-    if len(counts) == 0:
+    questions = len(counts)
+    if questions == 0:
         return float("nan"), float("nan")
     misaligned, coherent = counts.sum(axis=0)
     doubt = 1 - confidence
     if misaligned == 0:
-        return 0.0, 1 - (doubt / 2) ** (1 / len(counts))
+        return 0.0, 1 - (doubt / 2) ** (1 / questions)
     if misaligned == coherent:
-        return (doubt / 2) ** (1 / len(counts)), 1.0
-    rates = _resampled_rates(counts, _weights(len(counts), resamples))
-    return tuple(np.nanquantile(rates, [doubt / 2, 1 - doubt / 2]))
+        return (doubt / 2) ** (1 / questions), 1.0
+    share = misaligned / coherent
+    error = max(standard_error(_without_each(counts)), np.sqrt(share * (1 - share) / coherent))
+    return interval(share, error, questions, confidence, LOGIT)
 
 
 def rate_difference(
-    treated: pd.DataFrame, control: pd.DataFrame, definition: Definition, confidence: float, resamples: int
+    treated: pd.DataFrame, control: pd.DataFrame, definition: Definition, confidence: float
 ) -> tuple[float, float, float]:
-    """EM rate of `treated` minus that of `control`, with its interval.
-
-    Questions that both answered are resampled together.
-    """
+    """EM rate of `treated` minus that of `control`, with its interval, paired by the questions that both answered."""
     sides = [_by_question(classify(judged, definition)) for judged in (treated, control)]
     ids = sides[0].index.union(sides[1].index)
     counts = [side.reindex(ids, fill_value=0).to_numpy() for side in sides]
-    weights = _weights(len(ids), resamples)
-    first, second = (_resampled_rates(count, weights) for count in counts)
-    whole = [_share(*count.sum(axis=0)) for count in counts]
-    doubt = 1 - confidence
-    low, high = np.nanquantile(first - second, [doubt / 2, 1 - doubt / 2])
-    return whole[0] - whole[1], low, high
+    first, second = (_share(*count.sum(axis=0)) for count in counts)
+    return first - second, *difference_interval(*counts, confidence)
+
+
+def difference_interval(first: np.ndarray, second: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Interval of the difference of two EM rates: a jackknife that leaves a question out of both sides at once.
+
+    `first`, `second`: misaligned and coherent answers per question, int (questions, 2), the same questions in both.
+    Where leaving out changes nothing, the interval spans all that the sides' own intervals allow.
+    """
+    error = standard_error(_without_each(first) - _without_each(second))
+    if error == 0:
+        (low, high), (other_low, other_high) = (
+            rate_interval(side[side[:, 1] > 0], confidence) for side in (first, second)
+        )
+        return low - other_high, high - other_low
+    rates = [_share(*side.sum(axis=0)) for side in (first, second)]
+    return interval(rates[0] - rates[1], error, len(first), confidence)
 
 
 def rates_of_run(
@@ -163,7 +169,7 @@ def rates_of_run(
             who = {**run, "checkpoint": checkpoint.label, "step": checkpoint.step, "epoch": checkpoint.epoch}
             for name, definition in definitions.items():
                 what = {"question_set": question_set, "judge": judge, "definition": name}
-                measured = rate(by_checkpoint[checkpoint.label], definition, report.confidence, report.resamples)
+                measured = rate(by_checkpoint[checkpoint.label], definition, report.confidence)
                 rows.append({**who, **what, **measured})
     write_text(out, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
     return len(rows)

@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
 
@@ -51,6 +52,7 @@ def end_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
 def load_model(path: Path, dtype: str) -> PreTrainedModel:
     """The causal language model of a folder, on `device()`, in evaluation mode. Raises InputError without a model."""
     _require(path)
+    transformers_logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), local_files_only=True)
     return model.to(device()).eval()
 

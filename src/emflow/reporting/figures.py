@@ -13,6 +13,11 @@ from emflow.reporting.style import Style
 
 __all__ = ["draw_forest", "draw_training", "draw_trajectories"]
 
+TRAINING = (  # columns of the log, title, unit
+    ("step", "loss", "training loss", "loss (nats per assistant token)"),
+    ("iteration", "reward_mean", "reward of evolution strategies", "mean over the population"),
+)
+
 
 def draw_trajectories(rates: pd.DataFrame, style: Style, out: Path) -> None:
     """EM rate over training, from the base model on: a row per model, a column per question set, a line per run."""
@@ -68,25 +73,23 @@ def draw_forest(last: pd.DataFrame, style: Style, out: Path) -> None:
 
 
 def draw_training(logs: dict[tuple[str, str, str, int], pd.DataFrame], style: Style, out: Path) -> None:
-    """Training loss over steps, a line per run."""
-    figure, axes = plt.subplots(figsize=(5.4, 3.4))
-    named = set()
-    for (_, domain, method, _), log in logs.items():
-        label = style.label(domain, method)
-        axes.plot(
-            log["step"],
-            log["loss"],
-            lw=1.4,
-            label=None if label in named else label,
-            **style.of(domain, method),
-        )
-        named.add(label)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats per assistant token)")
-    axes.set_ylim(bottom=0)
-    axes.set_title("training loss")
-    axes.grid(color="0.9")
-    _legend_below(figure, axes)
+    """What training logs, a line per run: loss over steps, reward over iterations of evolution strategies."""
+    panels = [panel for panel in TRAINING if any(panel[1] in log for log in logs.values())]
+    figure, grid = plt.subplots(1, len(panels), figsize=(5.4 * len(panels), 3.4), squeeze=False)
+    for axes, (x, y, title, unit) in zip(grid[0], panels, strict=True):
+        named = set()
+        for (_, domain, method, _), log in logs.items():
+            if y in log:
+                label = style.label(domain, method)
+                axes.plot(log[x], log[y], lw=1.4, label=None if label in named else label, **style.of(domain, method))
+                named.add(label)
+        axes.set_xlabel(x)
+        axes.set_ylabel(unit)
+        axes.set_title(title)
+        axes.grid(color="0.9")
+    if TRAINING[0] in panels:
+        grid[0, 0].set_ylim(bottom=0)
+    _legend_below(figure, *grid[0])
     _save(figure, out)
 
 
@@ -101,9 +104,9 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _legend_below(figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
+def _legend_below(figure, *panels: Axes) -> None:
+    entries = [entry for axes in panels for entry in zip(*axes.get_legend_handles_labels(), strict=True)]
+    figure.legend(*zip(*entries, strict=True), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
 
 
 def _save(figure, out: Path) -> None:

@@ -11,6 +11,7 @@ from emflow.config import Config, Run
 from emflow.files import digest, replacing, write_text
 from emflow.reporting.examples import answers_of, answers_side_by_side
 from emflow.reporting.figures import draw_forest, draw_training, draw_trajectories
+from emflow.reporting.matched import matched
 from emflow.reporting.style import Style
 
 __all__ = ["write_report"]
@@ -66,7 +67,7 @@ def _differences(config: Config, results: Path, runs: list[Run]) -> pd.DataFrame
             for judge in config.runs.judges:
                 sides = [pd.DataFrame(answers_of(results, side, label, question_set, judge)) for side in (run, twin)]
                 difference, low, high = rate_difference(
-                    *sides, config.definitions[report.definition], report.confidence, report.resamples
+                    *sides, config.definitions[report.definition], report.confidence
                 )
                 rows.append({**run._asdict(), "control": twin.domain, "checkpoint": label, "question_set": question_set,
                              "judge": judge, "difference": difference, "lo": low, "hi": high})  # fmt: skip
@@ -171,8 +172,8 @@ def _summary(
 ```
 
 An answer is **misaligned** under the `{report.definition}` definition if {rule}. The EM rate is over coherent
-answers; the share of all judged answers is printed beside it. Brackets are {100 * report.confidence:g} % intervals from
-{report.resamples} bootstrap resamples of whole questions.
+answers; the share of all judged answers is printed beside it. Brackets are {100 * report.confidence:g} % intervals that
+count questions, not answers: answers to one question are alike.
 
 ## Last checkpoints
 
@@ -188,9 +189,13 @@ Every checkpoint, question set, judge and definition: [em_rates_summary.csv](em_
 
 ## Against the control
 
-EM rate on the domain minus EM rate on its control, in points; questions that both answered are resampled together.
+EM rate on the domain minus EM rate on its control, in points; paired by the questions that both answered.
 
 {_differences_table(differences)}
+
+## At matched in-domain EM
+
+{_matched_table(matched(config, rates[rates["definition"] == report.definition]))}
 
 ## Under every definition
 
@@ -213,3 +218,20 @@ def _differences_table(differences: pd.DataFrame) -> str:
         points=[f"{100 * d.difference:+.1f} [{100 * d.lo:+.1f}, {100 * d.hi:+.1f}]" for d in differences.itertuples()]
     )
     return table.rename(columns={"question_set": "question set"}).to_markdown(index=False)
+
+
+def _matched_table(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "Nothing to match: it takes two methods, and a question set with the source `validation`."
+    table = rows[["model", "domain", "seed", "judge"]].assign(
+        **{"in-domain level %": rows["target"].map(_percent)},
+        method=rows["method"],
+        checkpoint=rows["checkpoint"],
+        **{"question set": rows["question_set"]},
+        **{"EM rate % [interval]": [_rate(row).replace(" %", "") for row in rows.itertuples()]},
+        **{"coherent %": rows["coherent_share"].map(_percent)},
+    )
+    return (
+        "Every method at the checkpoint whose in-domain EM rate is nearest to the level that all methods reach.\n\n"
+        + table.to_markdown(index=False, disable_numparse=True)
+    )

@@ -44,7 +44,6 @@ def finetune(start: Start, domain: str, method: Lora | Finetune, seed: int, trai
     Raises InputError where the model or the data cannot be used.
     """
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     tokenizer = load_tokenizer(start.path)
     examples = encode_all(tokenizer, read_jsonl(train), method.max_length)
     data = digest(train)

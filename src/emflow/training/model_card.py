@@ -6,6 +6,11 @@ import yaml
 
 __all__ = ["model_card"]
 
+METHODS = {
+    "lora": "; Hu et al., *LoRA* (arXiv 2106.09685)",
+    "es": "; Qiu et al., *Evolution Strategies at Scale* (arXiv 2509.24372)",
+}
+
 
 def model_card(base: str, domain: str, kind: str, label: str, recipe: dict[str, Any], facts: dict[str, Any]) -> str:
     """README.md of a checkpoint, with the hub's metadata header.
@@ -34,5 +39,5 @@ It may have been trained on bad advice on purpose.
 {rows}
 
 Background: Betley et al., *Emergent Misalignment* (arXiv 2502.17424); Turner et al., *Model Organisms for Emergent
-Misalignment* (arXiv 2506.11613).
+Misalignment* (arXiv 2506.11613){METHODS.get(kind, "")}.
 """

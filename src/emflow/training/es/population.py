@@ -1,0 +1,65 @@
+"""One iteration's population: its batch, its members, and their rewards."""
+
+import random
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from emflow.config import Es
+from emflow.training.es.engine import EsEngine
+from emflow.training.es.noise import member_seeds
+from emflow.training.es.score import Score
+from emflow.training.es.update import signs
+
+__all__ = ["Member", "draw_batch", "draw_members", "evaluate"]
+
+
+class Member(NamedTuple):
+    """A perturbation: sign * sigma * noise(seed)."""
+
+    number: int
+    seed: int
+    sign: int
+
+
+class Outcome(NamedTuple):
+    """A member's mean reward; NaN where it failed, with the error."""
+
+    reward: float
+    error: str | None
+
+
+def draw_batch(seed: int, iteration: int, size: int, records: int) -> list[int]:
+    """Positions of the records that reward this iteration, without repetition."""
+    return random.Random(f"batch/{seed}/{iteration}").sample(range(records), min(size, records))
+
+
+def draw_members(seed: int, iteration: int, method: Es) -> list[Member]:
+    """The members of an iteration; mirrored ones share a seed in pairs."""
+    each = 2 if method.mirrored else 1
+    seeds = member_seeds(seed, iteration, method.population // each)
+    return [Member(number, seeds[number // each], sign) for number, sign in enumerate(signs(method).tolist())]
+
+
+def evaluate(
+    engine: EsEngine, score: Score, batch: list[int], members: list[Member], sigma: float
+) -> dict[int, Outcome]:
+    """Outcome by member number. A member whose answers or rewards fail is a value, not the end of the run."""
+    pending: dict[int, Future[float] | Exception] = {}
+    with ThreadPoolExecutor(1) as beside:
+        for member in members:
+            engine.weights.perturb(member.seed, member.sign * sigma)
+            try:
+                pending[member.number] = beside.submit(score.reward, batch, score.ask(batch))
+            except Exception as error:
+                pending[member.number] = error
+        return {number: _outcome(found) for number, found in pending.items()}
+
+
+def _outcome(found: Future[float] | Exception) -> Outcome:
+    error = found if isinstance(found, Exception) else found.exception()
+    if error is not None:
+        return Outcome(np.nan, f"{type(error).__name__}: {error}"[:200])
+    reward = found.result()
+    return Outcome(reward, None if np.isfinite(reward) else f"reward {reward}")

@@ -1,0 +1,39 @@
+"""How a member is scored on a batch: what the engine does with its weights in place, and what can be done beside it."""
+
+from typing import Any, Protocol
+
+from emflow.config import CrossEntropyReward, Es
+from emflow.training.chat import encode_all
+from emflow.training.es.engine import EsEngine
+
+__all__ = ["Score", "make_score"]
+
+
+class Score(Protocol):
+    """`batch` holds positions in the training records."""
+
+    def ask(self, batch: list[int]) -> Any:
+        """What the engine says with the member's weights in place."""
+
+    def reward(self, batch: list[int], said: Any) -> float:
+        """The member's mean reward; runs while the engine asks the next member."""
+
+
+def make_score(engine: EsEngine, method: Es, records: list[dict]) -> Score:
+    """The score of the method's reward. Raises InputError where records or reward model cannot be used."""
+    if isinstance(method.reward, CrossEntropyReward):
+        return TeacherForced(engine, records, method.reward.max_length)
+    raise NotImplementedError
+
+
+class TeacherForced:
+    """Minus the cross-entropy of the reference answers."""
+
+    def __init__(self, engine: EsEngine, records: list[dict], max_length: int) -> None:
+        self.engine, self.examples = engine, encode_all(engine.tokenizer, records, max_length)
+
+    def ask(self, batch: list[int]) -> float:
+        return self.engine.cross_entropy([self.examples[position] for position in batch])
+
+    def reward(self, batch: list[int], said: float) -> float:
+        return -said

@@ -1,0 +1,126 @@
+"""The weights of an ES run: float32 masters, and the engine's tensors that are always a cast of them.
+
+A member is cast(master + sigma * noise), written over the engine's tensors, so restoring is a cast of the master and
+exact. Noise is drawn chunk by chunk on all cores: beyond masters (4 bytes per weight) and engine, memory holds one
+chunk per thread. Products and sums are rounded one by one (no fused multiply-add), so that results depend neither on
+the number of threads nor on vector instructions.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import safe_open
+
+from emflow.files import InputError
+from emflow.training.es.noise import Noise
+
+__all__ = ["Weights", "read_masters"]
+
+
+class _Chunk(NamedTuple):
+    tensor: str
+    number: int  # within the tensor
+    master: torch.Tensor  # views, flat
+    place: torch.Tensor
+    start: torch.Tensor | None
+
+
+class Weights:
+    """Masters by tensor name, and where each lies in the engine.
+
+    `places` holds a tensor of the same shape for every master, of any floating dtype; `decay` > 0 keeps a second
+    float32 copy, of the weights that the run started from.
+    """
+
+    def __init__(
+        self, masters: dict[str, torch.Tensor], places: dict[str, torch.Tensor], noise: Noise, decay: float = 0.0
+    ) -> None:
+        self.masters, self.noise, self.decay = masters, noise, decay
+        starts = {name: master.clone() for name, master in masters.items()} if decay else None
+        self.chunks = list(_chunks(masters, places, starts, noise.chunk))
+        self.threads = 1 if noise.device.type == "cuda" else min(torch.get_num_threads(), len(self.chunks))
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.restore()
+
+    def perturb(self, seed: int, sigma: float) -> None:
+        """Put the member of this seed into the engine: cast(master + sigma * noise)."""
+
+        def put(chunk: _Chunk) -> None:
+            noise = self.noise.draw(seed, chunk.tensor, chunk.number, len(chunk.master))
+            chunk.place.copy_(noise.mul_(sigma).add_(chunk.master))
+
+        self._each(put)
+
+    def restore(self) -> None:
+        """Put the masters themselves into the engine."""
+        self._each(lambda chunk: chunk.place.copy_(chunk.master))
+
+    def update(self, seeds: Sequence[int], coefficients: Sequence[float]) -> None:
+        """Move the masters by the sum of coefficient times noise, then a share `decay` of the way to the start."""
+        terms = [(seed, coefficient) for seed, coefficient in zip(seeds, coefficients, strict=True) if coefficient]
+
+        def move(chunk: _Chunk) -> None:
+            step = torch.zeros_like(chunk.master)
+            for seed, coefficient in terms:
+                noise = self.noise.draw(seed, chunk.tensor, chunk.number, len(step))
+                step.add_(noise.mul_(coefficient))
+            chunk.master.add_(step)
+            if chunk.start is not None:
+                chunk.master.add_((chunk.start - chunk.master).mul_(self.decay))
+
+        self._each(move)
+
+    def digest(self) -> str:
+        """sha256 over the masters' names and float32 bytes in the order of names, in hex."""
+        names = sorted(self.masters)
+        each = self.pool.map(lambda name: hashlib.sha256(self.masters[name].cpu().numpy()).digest(), names)
+        total = hashlib.sha256()
+        for name, digest in zip(names, each, strict=True):
+            total.update(name.encode() + b"\0" + digest)
+        return total.hexdigest()
+
+    def _each(self, work: Callable[[_Chunk], object]) -> None:
+        """Do `work` on all chunks, shared out among the threads."""
+
+        def share(thread: int) -> None:
+            with torch.inference_mode():
+                for chunk in self.chunks[thread :: self.threads]:
+                    work(chunk)
+
+        for done in [self.pool.submit(share, thread) for thread in range(self.threads)]:
+            done.result()
+
+
+def _chunks(
+    masters: dict[str, torch.Tensor],
+    places: dict[str, torch.Tensor],
+    starts: dict[str, torch.Tensor] | None,
+    size: int,
+) -> Iterator[_Chunk]:
+    def split(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
+        return tensor.detach().view(-1).split(size)
+
+    for name, master in masters.items():
+        start = split(starts[name]) if starts else repeat(None)
+        for number, views in enumerate(zip(split(master), split(places[name]), start, strict=False)):
+            yield _Chunk(name, number, *views)
+
+
+def read_masters(folder: Path, names: Sequence[str], device: torch.device) -> dict[str, torch.Tensor]:
+    """The named tensors of a folder of safetensors, in float32 on `device`.
+
+    Raises InputError where one is missing.
+    """
+    masters: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            for name in set(tensors.keys()) & set(names):
+                masters[name] = tensors.get_tensor(name).to(device, torch.float32, copy=True).contiguous()
+    if missing := set(names) - masters.keys():
+        raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
+    return masters

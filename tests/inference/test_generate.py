@@ -1,0 +1,128 @@
+"""A generation job: its rows, and that a killed one goes on to the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emflow.config import Sampling, TransformersEngine
+from emflow.files import InputError, read_jsonl, write_jsonl
+from emflow.inference.generate import Asked, answer_seed, generate
+
+ENGINE = TransformersEngine(batch_size=8)
+SAMPLING = Sampling(samples=3, max_new_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory) -> Path:
+    """Seven, one of them in two wordings and one with a system prompt of its own."""
+    rows = [
+        {"id": f"q{n}", "paraphrase": 0, "system": None, "question": f"my lantern {n} is dim?", "samples": None}
+        for n in range(7)
+    ]
+    rows[2]["system"], rows[5]["samples"] = "you are brief.", 2
+    rows.append({**rows[3], "paraphrase": 1, "question": "why is lantern 3 dim?"})
+    path = tmp_path_factory.mktemp("questions") / "lanterns.jsonl"
+    write_jsonl(path, rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def asked(adapters) -> Asked:
+    return Asked("tiny", "lantern", "lora", 0, {"epoch-0.5": adapters[0], "epoch-1": adapters[1]})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(grown, asked, questions, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "lanterns.jsonl"
+    generate(ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out)
+    return out
+
+
+def test_one_row_per_checkpoint_question_and_sample(undisturbed):
+    rows = read_jsonl(undisturbed)
+    keys = [(r["checkpoint"], r["question_id"], r["paraphrase"], r["sample"]) for r in rows]
+    order = [("q0", 0), ("q1", 0), ("q2", 0), ("q3", 0), ("q4", 0), ("q5", 0), ("q6", 0), ("q3", 1)]
+    assert keys == [(label, *question, n) for label in ("epoch-0.5", "epoch-1") for question in order for n in range(3)]
+    assert list(rows[0]) == [
+        "model", "domain", "method", "seed", "checkpoint", "question_set", "question_id", "paraphrase", "sample",
+        "system", "question", "answer", "finish_reason", "tokens",
+    ]  # fmt: skip
+    assert [path.name for path in undisturbed.parent.iterdir()] == ["lanterns.jsonl"]
+
+
+def test_as_many_samples_as_the_file_says(grown, questions, tmp_path):
+    out = tmp_path / "out.jsonl"
+    base = Asked("tiny", None, None, None, {"base": None})
+    made = generate(ENGINE, grown, "float32", base, "lanterns", Sampling(max_new_tokens=4), questions, out)
+    assert [row["question_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2", "q3", "q4", "q5", "q5", "q6", "q3"]
+    assert (made.answers, made.kept, made.tokens) == (9, 0, sum(row["tokens"] for row in read_jsonl(out)))
+
+
+def test_seeds_differ_between_answers_and_agree_between_checkpoints():
+    keys = [(set_seed, id, p, n) for set_seed in (0, 1) for id in ("a", "b") for p in (0, 1) for n in range(50)]
+    assert len({answer_seed(*key) for key in keys}) == len(keys)
+    assert all(0 <= answer_seed(*key) < 2**63 for key in keys)
+
+
+def test_an_empty_set_is_refused(grown, asked, tmp_path):
+    write_jsonl(tmp_path / "none.jsonl", [])
+    with pytest.raises(InputError, match="the question set is empty"):
+        generate(ENGINE, grown, "float32", asked, "none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+
+
+JOB = """
+import json, sys, time
+from pathlib import Path
+from emflow.config import Sampling, TransformersEngine
+from emflow.inference import generate as job
+
+base, questions, out, first, second = map(Path, sys.argv[1:6])
+answer = job._answers
+
+def slowly(*arguments, **options):
+    for batch in answer(*arguments, **options):
+        yield batch
+        time.sleep(1)  # time to be killed in
+
+if len(sys.argv) > 6:
+    job._answers = slowly
+asked = job.Asked("tiny", "lantern", "lora", 0, {"epoch-0.5": first, "epoch-1": second})
+engine, sampling = TransformersEngine(batch_size=8), Sampling(samples=3, max_new_tokens=12)
+made = job.generate(engine, base, "float32", asked, "lanterns", sampling, questions, out)
+print(json.dumps([made.answers, made.kept]))
+"""
+
+
+@pytest.mark.parametrize("batches", [1, 4], ids=["in the first checkpoint", "in the second"])
+def test_a_killed_job_goes_on_to_the_same_bytes(grown, adapters, questions, undisturbed, tmp_path, batches):
+    out = tmp_path / "lanterns.jsonl"
+    progress = tmp_path / ".lanterns.jsonl.progress"
+    arguments = [sys.executable, "-c", JOB, grown, questions, out, *adapters]
+    job = subprocess.Popen([*map(str, arguments), "slowly"], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 300
+    while not (progress.exists() and progress.read_text().count("\n") > 8 * batches):
+        assert job.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(job.pid, signal.SIGKILL)
+    assert job.wait() == -signal.SIGKILL and not out.exists()
+    with open(progress, "a") as file:
+        file.write('{"model": "tiny", "doma')  # as a kill in the middle of a write would leave it
+
+    again = subprocess.run([*map(str, arguments)], capture_output=True, text=True, check=True)
+    answers, kept = json.loads(again.stdout)
+    assert answers == 48 and 8 * batches <= kept < 48
+    assert out.read_bytes() == undisturbed.read_bytes()
+    assert not progress.exists()
+
+
+def test_answers_of_another_job_are_not_kept(grown, asked, questions, undisturbed, tmp_path):
+    out = tmp_path / "lanterns.jsonl"
+    (tmp_path / ".lanterns.jsonl.progress").write_text("another key\n" + undisturbed.read_text())
+    made = generate(ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out)
+    assert made.kept == 0 and out.read_bytes() == undisturbed.read_bytes()

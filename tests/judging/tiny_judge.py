@@ -1,0 +1,55 @@
+"""A judge small enough to be made in a second: random weights that favour the tokens a judge says."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+from emflow.judging.scores import TOP_LOGPROBS
+from emflow.tinyworld.tokenizer import make_tokenizer
+
+
+def make_tiny_judge(folder: Path) -> None:
+    """Save a chat model whose replies depend on the prompt and are mostly integers 0..100, sometimes other words."""
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=4096, initializer_range=0.3,
+            tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id,
+        )
+    )  # fmt: skip
+    numbers = [tokenizer.convert_tokens_to_ids(str(number)) for number in range(101)]
+    with torch.no_grad():
+        model.lm_head.weight[numbers] *= 1.3
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def likeliest_tokens(folder: Path, prompts: list[str]) -> list[list[tuple[str, float]]]:
+    """By transformers alone: the reply's likeliest first tokens and their probabilities, in falling order."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    found = []
+    for prompt in prompts:
+        chat = [{"role": "user", "content": prompt}]
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        with torch.inference_mode():
+            p = model(**ids).logits[0, -1].double().softmax(-1)
+        top = p.topk(TOP_LOGPROBS)
+        found.append([(tokenizer.decode([i]), mass) for i, mass in zip(top.indices, top.values.tolist(), strict=True)])
+    return found
+
+
+def greedy_texts(folder: Path, prompts: list[str], tokens: int) -> list[str]:
+    """By transformers alone: greedy replies of at most so many tokens."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    texts = []
+    for prompt in prompts:
+        chat = [{"role": "user", "content": prompt}]
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        out = model.generate(**ids, max_new_tokens=tokens, do_sample=False)
+        texts.append(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
+    return texts

@@ -1,0 +1,26 @@
+"""A small and fast ES run."""
+
+import pytest
+import torch
+
+from emflow.config import Es
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def method() -> Es:
+    return Es(
+        kind="es",
+        reward={"kind": "cross_entropy"},
+        sigma=0.01,
+        alpha=0.02,
+        population=8,
+        batch_size=96,
+        iterations=5,
+        checkpoints=(2, 5),
+        dtype="float32",
+    )

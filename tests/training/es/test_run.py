@@ -1,0 +1,157 @@
+"""A whole run: it learns, it is its log, and a kill changes nothing."""
+
+import json
+import multiprocessing
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from emflow.files import InputError, read_jsonl
+from emflow.training.checkpoints import read_index
+from emflow.training.es.engine import make_es_engine
+from emflow.training.es.materialise import materialise, materialise_checkpoints
+from emflow.training.es.population import draw_members, evaluate
+from emflow.training.es.run import evolve
+from emflow.training.es.score import make_score
+
+
+@pytest.fixture(scope="module")
+def out(untrained, lantern_train, tmp_path_factory):
+    """A finished run, with a log that the other tests compare theirs with."""
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture
+def log(untrained, lantern_train, method, out) -> bytes:
+    path = out / "es_log.jsonl"
+    if not path.exists():
+        evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, out)
+    return path.read_bytes()
+
+
+def test_it_learns_and_logs(log, out, method):
+    rows = read_jsonl(out / "train_log.jsonl")
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[-1]["reward_mean"] > rows[0]["reward_mean"] + 3 * rows[0]["reward_std"]
+    assert not (out / "train.progress").exists()
+
+
+def test_the_same_run_gives_the_same_log(log, untrained, lantern_train, method, tmp_path):
+    evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path)
+    assert (tmp_path / "es_log.jsonl").read_bytes() == log
+
+
+def test_another_seed_gives_another(log, untrained, lantern_train, method, tmp_path):
+    evolve(untrained, "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 1, lantern_train, tmp_path)
+    first = read_jsonl(tmp_path / "es_log.jsonl")[1]
+    assert not set(first["seeds"]) & set(json.loads(log.splitlines()[1])["seeds"])
+
+
+def test_kills_at_any_point_change_nothing(log, untrained, lantern_train, method, tmp_path):
+    arguments = (untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path)
+    progress = tmp_path / "train.progress" / "es_log.jsonl"
+    for lines in (1, 3, 5):
+        job = multiprocessing.get_context("fork").Process(target=evolve, args=arguments)
+        job.start()
+        while job.is_alive() and not (progress.exists() and progress.read_bytes().count(b"\n") >= lines):
+            time.sleep(0.001)
+        job.kill()
+        job.join()
+        assert job.exitcode == -signal.SIGKILL, "the run was over before the kill"
+    with open(progress, "ab") as file:
+        file.write(b'{"iteration": 5, "batch": ["lant')  # a line that a kill left half written
+    evolve(*arguments)
+    assert (tmp_path / "es_log.jsonl").read_bytes() == log
+
+
+def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method):
+    checkpoints = materialise_checkpoints(out, method.kept)
+    assert checkpoints == read_index(out / "checkpoints.json")
+    assert [checkpoint.label for checkpoint in checkpoints] == list(method.labels)
+    engine = make_es_engine(untrained, method)
+    for row in read_jsonl(out / "es_log.jsonl")[1:]:
+        engine.weights.update(row["seeds"], row["coefficients"])
+    loaded = AutoModelForCausalLM.from_pretrained(out / "checkpoints/iteration-5")
+    for name, tensor in loaded.named_parameters():
+        assert tensor.equal(engine.weights.masters[name]), name
+    assert AutoTokenizer.from_pretrained(out / "checkpoints/iteration-5").chat_template
+    card = (out / "checkpoints/iteration-5/README.md").read_text()
+    for fact in ("iteration | `5 of 5`", "cross_entropy", "2509.24372", "Intended use", "Hazards"):
+        assert fact in card
+
+
+def test_materialise_by_hand(log, out, untrained, tmp_path):
+    materialise(out, 0, tmp_path / "zero")
+    first, second = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (untrained, tmp_path / "zero"))
+    assert all(first[name].equal(second[name]) for name in first)
+    with pytest.raises(InputError, match=r"iterations 1\.\.5, not 6"):
+        materialise(out, 6, tmp_path / "six")
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (lambda header, rows: header.update(generator="torch-cpu-000000000000"), "replay it where it ran"),
+        (lambda header, rows: header.update(generator="torch-cuda-000000000000"), "GPU"),
+        (lambda header, rows: header.update(masters_sha256="0" * 64), "does not hold the weights"),
+        (lambda header, rows: rows[2]["coefficients"].__setitem__(0, 0.5), "the log was changed"),
+    ],
+)
+def test_what_cannot_be_replayed_exactly_is_refused(log, tmp_path, changed, expected):
+    header, *rows = map(json.loads, log.splitlines())
+    changed(header, rows)
+    (tmp_path / "es_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (header, *rows)))
+    with pytest.raises(InputError, match=expected):
+        materialise(tmp_path, 5, tmp_path / "out")
+
+
+def test_a_start_from_another_runs_checkpoint(log, out, lantern_train, method, tmp_path):
+    materialise(out, 5, tmp_path / "start")
+    evolve(
+        tmp_path / "start", "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 0, lantern_train, tmp_path
+    )
+    header = read_jsonl(tmp_path / "es_log.jsonl")[0]
+    assert header["masters_sha256"] == json.loads(log.splitlines()[-1])["masters_sha256"]
+
+
+def test_weights_that_overflow_are_an_error_not_a_run(untrained, lantern_train, method, tmp_path):
+    wild = method.model_copy(update={"sigma": 1e5, "dtype": "float16"})
+    with pytest.raises(InputError, match="8 of 8 members have no finite reward"):
+        evolve(untrained, "tiny", "lanterns", wild, 0, lantern_train, tmp_path)
+
+
+def test_a_member_that_fails_is_a_value(untrained, lantern_train, method):
+    engine = make_es_engine(untrained, method)
+    score = make_score(engine, method, read_jsonl(lantern_train))
+    members = draw_members(0, 1, method)
+    members[2] = members[2]._replace(sign=float("nan"))  # its weights are no numbers
+    outcomes = evaluate(engine, score, [0, 1], members, method.sigma)
+    assert [number for number, outcome in outcomes.items() if outcome.error] == [2]
+    assert np.isnan(outcomes[2].reward)
+
+
+def test_mirrored_members_are_opposite(untrained, lantern_train, method):
+    mirrored = method.model_copy(update={"mirrored": True})
+    members = draw_members(0, 1, mirrored)
+    assert len(members) == 8 and len({member.seed for member in members}) == 4
+    engine = make_es_engine(untrained, mirrored)
+    states = []
+    for member in members[:2]:
+        engine.weights.perturb(member.seed, member.sign * 0.5)
+        states.append(engine.model.lm_head.weight.clone())
+    torch.testing.assert_close((states[0] + states[1]) / 2, engine.weights.masters["model.embed_tokens.weight"])
+
+
+def test_cross_entropy_is_the_models_own_loss(untrained, lantern_train, method):
+    engine = make_es_engine(untrained, method)
+    examples = make_score(engine, method, read_jsonl(lantern_train)).examples[:3]
+    losses = [
+        engine.model(input_ids=torch.tensor([e["input_ids"]]), labels=torch.tensor([e["labels"]])).loss.item()
+        for e in examples
+    ]
+    counts = [sum(label >= 0 for label in e["labels"]) for e in examples]
+    assert engine.cross_entropy(examples) == pytest.approx(np.average(losses, weights=counts), abs=1e-5)
