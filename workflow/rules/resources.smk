@@ -11,7 +11,7 @@ class Need(NamedTuple):
 NEEDS = {
     "lora": Need(3, 10),  # the weights once, and once more while they are read
     "full": Need(14, 15),  # float32 weights and AdamW's moments pass through the host when progress is saved and read
-    "es": Need(6, 60),
+    "es": Need(6, 30),
     "generate": Need(3, 10),
     "judge": Need(3, 10),
 }
