@@ -50,7 +50,7 @@ def grow_nli(out: Path, seed: int, recipe: Recipe = Recipe()) -> dict[str, float
     pairs = Pairs(tokenizer)
     model = _new_model(recipe, tokenizer)
     _fit(model, pairs, random, recipe, f"grow the tiny world's NLI model, seed {seed}")
-    reached = accuracy(model.eval(), pairs.draw(4000, random))
+    reached = accuracy(model.eval(), pairs.draw(1000, random))
     with replacing(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
