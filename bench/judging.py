@@ -69,9 +69,8 @@ def main() -> None:
     for concurrency in (4, 8, 16, 32):
         most = concurrency / LATENCY
         rate, cpu = measured(base_url, concurrency, int(most * SECONDS))
-        print(
-            f"concurrency {concurrency:3}: {rate:6.1f} of {most:6.1f} requests/s, ratio {rate / most:.3f}", flush=True
-        )
+        share = f"{rate:6.1f} of {most:6.1f} requests/s, ratio {rate / most:.3f}"
+        print(f"concurrency {concurrency:3}: {share}, {1000 * cpu:.1f} ms of CPU per request", flush=True)
     server.terminate()
 
 
