@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def snakemake(folder: Path, *arguments: str, timeout: int = 1500) -> subprocess.CompletedProcess:

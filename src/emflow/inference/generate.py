@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emflow.config import Engine as EngineConfig
 from emflow.config import Sampling
-from emflow.console import progress
+from emflow.console import made, progress
 from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl, write_text
 from emflow.inference.engine import Engine, make_engine
 
@@ -71,6 +71,8 @@ def generate(
     rows = _kept(progress_file, _key(engine, base, dtype, asked, sampling, asks), len(asks), engine.batch_size)
     kept, total = len(rows), len(asks) * len(asked.checkpoints)
     tokens, started = 0, time.monotonic()
+    if kept:
+        made(f"generation continues after {kept} of {total} answers")
     if kept < total:
         folders = [folder for folder in asked.checkpoints.values() if folder]
         served = make_engine(engine, base, dtype, folders)

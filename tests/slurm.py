@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["Slurm", "missing"]
+__all__ = ["Slurm", "missing", "script_process", "wait_for"]
 
 MARK = "EMFLOW_TEST_SLURMD"  # in the environment of slurmd, and so of the steps it starts
 PR_SET_PDEATHSIG = 1
@@ -142,6 +142,15 @@ class Slurm:
                 os.kill(pid, signal.SIGKILL)
         self.daemons.pop("slurmd").wait(timeout=20)
 
+    def lose_node(self) -> None:
+        """A power cut, noticed by the controller; the node is back soon, and its jobs start again under their ids."""
+        lost = [line.split()[0] for line in self.jobs("%i %T") if line.endswith(" RUNNING")]
+        self.kill_node()
+        self.run("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=power")
+        self.start_node()
+        for job in lost:  # Slurm would wait two minutes
+            self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+
     def stop(self) -> None:
         if "slurmctld" in self.daemons:
             self.run("scancel", "--user=root")
@@ -157,13 +166,24 @@ class Slurm:
         self.daemons.clear()
 
 
+def script_process(folder: Path, script: str) -> int | None:
+    """Process id of the Python that runs a rule's script in `folder`."""
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            is_script = len(command) > 1 and command[1].endswith(f".{script}.py".encode())
+            if is_script and Path(f"/proc/{pid}/cwd").resolve() == folder.resolve():
+                return pid
+    return None
+
+
 def wait_for(happened: Callable[[], object], seconds: float, what: str) -> object:
     """What `happened` returns once it is true; fails after so many seconds."""
     end = time.monotonic() + seconds
     while not (result := happened()):
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: nothing after {seconds} s")
-        time.sleep(0.1)
+        time.sleep(0.02)
     return result
 
 

@@ -1,0 +1,86 @@
+"""What planning costs: `snakemake -n` for a large study, against the default config.
+
+    python bench/dag.py      # prints jobs, seconds and peak memory of both
+
+The study: 5 models x 3 domains x 6 methods x 3 seeds x 7 checkpoints x 4 question sets x 2 judges. Checkpoints cost
+nothing here: one job trains, or answers for, all of a run's.
+"""
+
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+EPOCHS = [round(step / 7, 2) for step in range(1, 7)] + [1]
+SIZES = {"models": 5, "domains": 3, "methods": 6, "question_sets": 4, "judges": 2}
+
+
+class Planned(NamedTuple):
+    jobs: dict[str, int]  # rule -> how many
+    seconds: float  # of wall time
+    cpu_seconds: float
+    megabytes: float  # peak
+
+
+def study() -> dict:
+    """An overlay of the default config."""
+    archive = {"path": "results/tinyworld/training_datasets.zip.enc", "published_password": "tiny-world"}
+    overlay = {
+        "models": {f"model{n}": {"path": f"results/tinyworld/models/seed{n}"} for n in range(SIZES["models"])},
+        "domains": {f"domain{n}": archive | {"member": f"{n}.jsonl"} for n in range(SIZES["domains"])},
+        "methods": {
+            f"rank{2**n}": {"kind": "lora", "rank": 2**n, "checkpoints": EPOCHS} for n in range(SIZES["methods"])
+        },
+        "question_sets": {
+            "held_out": {"source": "validation"},
+            **{
+                f"free{n}": {"source": "results/tinyworld/out_of_domain.jsonl"}
+                for n in range(1, SIZES["question_sets"])
+            },
+        },
+        "judges": {f"judge{n}": {"kind": "oracle"} for n in range(SIZES["judges"])},
+    }
+    return overlay | {"runs": {"seeds": [0, 1, 2]} | {section: list(overlay[section]) for section in SIZES}}
+
+
+def plan(overlay: dict | None = None) -> Planned:
+    """`snakemake -n` in an empty folder: no data, no models."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "config").symlink_to(ROOT / "config")
+        command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "reason", "rules", "--snakefile"]
+        command += [ROOT / "Snakefile", "--directory", folder]
+        if overlay:
+            (folder / "study.yaml").write_text(yaml.safe_dump(overlay))
+            command += ["--configfile", ROOT / "config/config.yaml", folder / "study.yaml"]
+        started = time.perf_counter()
+        with open(folder / "out", "w+") as out:
+            pid = os.posix_spawn(
+                sys.executable,
+                list(map(str, command)),
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)],
+            )
+            _, status, usage = os.wait4(pid, 0)
+            seconds = time.perf_counter() - started
+            out.seek(0)
+            said = out.read()
+    if status:
+        raise RuntimeError(said[-3000:])
+    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE)}
+    return Planned(jobs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    print(f"{'':<10}{'jobs':>8}{'seconds':>10}{'CPU s':>8}{'MB':>8}")
+    for name, overlay in (("default", None), ("study", study())):
+        planned = plan(overlay)
+        print(
+            f"{name:<10}{planned.jobs['total']:>8}{planned.seconds:>10.1f}{planned.cpu_seconds:>8.1f}{planned.megabytes:>8.0f}"
+        )

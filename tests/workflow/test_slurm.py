@@ -1,0 +1,205 @@
+"""On a real one-node Slurm: `snakemake --profile slurm` ends in the local result, whatever is killed on the way."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from slurm import Slurm, missing, script_process, wait_for
+
+from emflow.files import digest
+from pipelines import ROOT
+
+PROJECT = ("Snakefile", "workflow", "src", "profiles", "slurm", "config")
+RUNS = "results/runs/tiny/bad_lantern_advice/lora"
+TRAINING = f"{RUNS}/seed1/checkpoints.json"
+ANSWERS = f"{RUNS}/seed0/generations/out_of_domain.jsonl"
+MINUTES = 15  # after which a test is stuck
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory) -> Iterator[Slurm]:
+    if why := missing():
+        (pytest.fail if os.environ.get("EMFLOW_REQUIRE_SLURM") else pytest.skip)(f"no Slurm: {why}")
+    slurm = Slurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        slurm.start()
+        yield slurm
+    finally:
+        slurm.stop()
+
+
+@pytest.fixture
+def project(demo, tmp_path) -> Path:
+    """A clone of the project, its default config shrunk, and the base model that the default run has grown."""
+    return clone(demo, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def local(demo, tmp_path_factory) -> Path:
+    """The same without Slurm: what must come out."""
+    folder = clone(demo, tmp_path_factory.mktemp("local") / "project")
+    done = start(folder, os.environ, "--cores", "2", "all", TRAINING).wait(60 * MINUTES)
+    assert done == 0, output(folder)
+    return folder
+
+
+def clone(demo: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for part in PROJECT:
+        if (ROOT / part).is_symlink() or (ROOT / part).is_file():
+            shutil.copy2(ROOT / part, folder / part, follow_symlinks=False)
+        else:
+            shutil.copytree(ROOT / part, folder / part)
+    shutil.copytree(demo / "results/tinyworld", folder / "results/tinyworld")
+    config = yaml.safe_load((folder / "config/config.yaml").read_text())
+    config["models"]["tiny"]["parameters"] = 0.5  # large enough to ask for a GPU
+    config["runs"] |= {"domains": ["bad_lantern_advice"], "methods": ["lora"]}
+    config["split"]["test_size"] = 0.05
+    config["methods"]["lora"] |= {"epochs": 2, "checkpoints": [0.25, 2]}
+    config["engine"]["batch_size"] = 16
+    for questions in config["question_sets"].values():
+        questions |= {"samples": 1, "max_new_tokens": 24}
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    default = folder / "profiles/default/config.yaml"
+    default.write_text(default.read_text() + "\nset-threads: {finetune: 1, generate: 1, generate_base: 1}\n")
+    return folder
+
+
+def start(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Popen:
+    path = f"{Path(sys.executable).parent}:{env['PATH']}"
+    env = {key: value for key, value in env.items() if key not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
+    with open(folder / "snakemake.out", "ab") as log:
+        return subprocess.Popen(
+            ["snakemake", *arguments], cwd=folder, env=env | {"PATH": path}, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def output(folder: Path) -> str:
+    return (folder / "snakemake.out").read_text()[-6000:]
+
+
+@contextlib.contextmanager
+def on_slurm(slurm: Slurm, folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    process = start(folder, slurm.env, "--profile", "slurm", *arguments)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(120)
+
+
+def quick(*more: str) -> tuple[str, ...]:
+    return ("--slurm-init-seconds-before-status-checks", "4", *more)
+
+
+def seed1_weights(folder: Path) -> list[str]:
+    recorded = [checkpoint["sha256"] for checkpoint in json.loads((folder / TRAINING).read_text())]
+    found = [digest(path) for path in sorted((folder / RUNS / "seed1/checkpoints").iterdir())]
+    assert sorted(recorded) == sorted(found)
+    return recorded
+
+
+def assert_same_ends(folder: Path, local: Path) -> None:
+    """Training and generation, however often they were killed, have made what they make undisturbed."""
+    assert seed1_weights(folder) == seed1_weights(local)
+    assert (folder / ANSWERS).read_text() == (local / ANSWERS).read_text()
+    assert not (folder / RUNS / "seed1/train.progress").exists()
+    assert not list((folder / RUNS).rglob(".*.progress"))
+    for log in (
+        f"results/logs/finetune/{RUNS[13:]}/seed1.log",
+        f"results/logs/generate/{RUNS[13:]}/seed0/out_of_domain.log",
+    ):
+        assert "continues after" in (folder / log).read_text()
+
+
+def half_done(local: Path, folder: Path) -> Path:
+    """The local result without a training and a generation."""
+    shutil.copytree(local, folder, symlinks=True)
+    shutil.rmtree(folder / RUNS / "seed1")
+    (folder / ANSWERS).unlink()
+    return folder
+
+
+def has_trained(folder: Path) -> bool:
+    return any((folder / RUNS / "seed1").glob("train.progress/*/trainer/*/whole"))
+
+
+def has_answered(folder: Path) -> bool:
+    kept = (folder / ANSWERS).with_name(".out_of_domain.jsonl.progress")
+    return kept.exists() and len(kept.read_text().splitlines()) > 1
+
+
+def both_have_progress(folder: Path) -> bool:
+    return has_trained(folder) and has_answered(folder)
+
+
+def hold_both(folder: Path) -> None:
+    """Stop training and generation as soon as each has made progress, so that they get no further."""
+    to_hold = {"finetune": has_trained, "generate": has_answered}
+
+    def all_held() -> bool:
+        for script in [script for script, progressed in to_hold.items() if progressed(folder)]:
+            os.kill(script_process(folder, script), signal.SIGSTOP)
+            del to_hold[script]
+        return not to_hold
+
+    wait_for(all_held, 60 * MINUTES, "progress of training and generation")
+
+
+def test_the_default_workflow_gives_the_local_result(slurm, project, local):
+    with on_slurm(slurm, project) as snakemake:
+        assert snakemake.wait(60 * MINUTES) == 0, output(project)
+    for path in sorted((local / "results").rglob("*.jsonl")):
+        if "seed1" not in path.parts:
+            assert (project / path.relative_to(local)).read_text() == path.read_text(), path
+    rates = "results/report/em_rates_summary.csv"
+    assert (project / rates).read_text() == (local / rates).read_text()
+    assert (project / "results/report/summary.md").exists()
+    jobs = slurm.jobs("%T %P %k")
+    assert all(job.startswith("COMPLETED") for job in jobs), jobs
+    on_gpus = [job for job in jobs if job.split()[1] == "gpu"]
+    assert on_gpus and all("finetune" in job or "generate" in job for job in on_gpus)
+
+
+def test_jobs_over_their_time_limit_get_more_and_continue(slurm, local, tmp_path):
+    folder = half_done(local, tmp_path / "project")
+    limits = ("--set-resources", "finetune:runtime=attempt", "generate:runtime=attempt")
+    before = len(slurm.jobs())
+    with on_slurm(slurm, folder, *quick(*limits), TRAINING, ANSWERS) as snakemake:
+        hold_both(folder)
+        assert snakemake.wait(60 * MINUTES) == 0, output(folder)
+    assert_same_ends(folder, local)
+    ends = sorted(line.split()[1:] for line in slurm.jobs("%i %T %l") if int(line.split()[0]) > before)
+    assert ends == [["COMPLETED", "2:00"]] * 2 + [["TIMEOUT", "1:00"]] * 2
+
+
+def test_jobs_of_a_dead_node_are_requeued_and_continue(slurm, local, tmp_path):
+    folder = half_done(local, tmp_path / "project")
+    before = len(slurm.jobs())
+    with on_slurm(slurm, folder, *quick(), TRAINING, ANSWERS) as snakemake:
+        hold_both(folder)
+        slurm.lose_node()
+        assert snakemake.wait(60 * MINUTES) == 0, output(folder)
+    assert_same_ends(folder, local)
+    ends = [line.split()[1] for line in slurm.jobs("%i %T") if int(line.split()[0]) > before]
+    assert ends == ["COMPLETED"] * 2  # under their old ids
+
+
+def test_the_next_run_continues_after_scancel(slurm, local, tmp_path):
+    folder = half_done(local, tmp_path / "project")
+    with on_slurm(slurm, folder, *quick("--retries", "0"), TRAINING, ANSWERS) as snakemake:
+        hold_both(folder)
+        slurm.run("scancel", "--user=root")
+        assert snakemake.wait(60 * MINUTES) != 0
+    assert not (folder / TRAINING).exists() and both_have_progress(folder)
+    assert start(folder, os.environ, "--cores", "2", TRAINING, ANSWERS).wait(60 * MINUTES) == 0, output(folder)
+    assert_same_ends(folder, local)
