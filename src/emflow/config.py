@@ -8,11 +8,11 @@ import difflib
 import itertools
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from emflow.files import InputError
 
-__all__ = ["Config", "Run", "load_config"]
+__all__ = ["DEFINITIONS", "Config", "Run", "load_config", "load_judge"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[0-9A-Za-z_+-]+)*$")]
 Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # stands before a dot in file names
@@ -330,11 +330,15 @@ class Es(Section):
     """Share of the way back to the starting weights that every iteration takes."""
     init_from: CheckpointOf | None = None
     """Start from this instead of the base model."""
+    ranks: Annotated[int, Field(gt=0)] = 1
+    """Processes that share out the members, each with a GPU or a core of its own; the result is the same for any."""
 
     @model_validator(mode="after")
     def _within_reach(self) -> Self:
         if self.mirrored and self.population % 2:
             raise ValueError(f"mirrored members come in pairs: population={self.population} must be even")
+        if getattr(self.engine, "tensor_parallel_size", 1) > 1:
+            raise ValueError("each rank of an ES run holds the whole model: engine.tensor_parallel_size must be 1")
         kept = self.kept
         if list(kept) != sorted(set(kept)) or kept[0] < 1 or kept[-1] > self.iterations:
             raise ValueError(f"checkpoints must rise, each named once, within 1..iterations={self.iterations}")
@@ -543,8 +547,24 @@ def load_config(raw: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"]) or "config"
-            lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
-        raise InputError("the config does not hold:\n" + "\n".join(lines)) from None
+        raise InputError(f"the config does not hold:\n{_explained(error)}") from None
+
+
+def load_judge(raw: dict[str, Any], name: str) -> Judge:
+    """One judge of a config of which only `judges` needs to be there. Raises InputError as `load_config` does."""
+    judges = raw.get("judges") or {}
+    if name not in judges:
+        raise InputError(f"the config has no judge '{name}'; {nearest(name, judges)}")
+    try:
+        return TypeAdapter(Judge).validate_python(judges[name])
+    except ValidationError as error:
+        raise InputError(f"the judge '{name}' does not hold:\n{_explained(error)}") from None
+
+
+def _explained(error: ValidationError) -> str:
+    """A line per wrong key."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "config"
+        lines.append(f"  {where}: {problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

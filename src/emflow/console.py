@@ -1,14 +1,16 @@
 """What a user sees while a stage works: one progress display, one line that says what was made, one clear error."""
 
+import json
 import logging
 import os
+import platform
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -22,8 +24,9 @@ from rich.progress import (
 
 from emflow.files import InputError, alone
 
-__all__ = ["made", "note", "progress", "stage"]
+__all__ = ["RAN_ON", "made", "note", "progress", "stage"]
 
+RAN_ON = "ran on "  # what follows in a log is JSON
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
 
@@ -75,6 +78,19 @@ def made(line: str) -> None:
     logging.getLogger("emflow").info(line)
 
 
+def _machine() -> dict[str, Any]:
+    """What the work ran on; GPUs only where it has loaded torch and used one. Memory in MB, at its peak."""
+    torch = sys.modules.get("torch")
+    used = [n for n in range(torch.cuda.device_count()) if torch.cuda.max_memory_allocated(n)] if torch else []
+    return {
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "gpus": [torch.cuda.get_device_name(n) for n in used],
+        "gpu_peak_mb": [torch.cuda.max_memory_allocated(n) >> 20 for n in used],
+    }
+
+
 @contextmanager
 def stage(log: str | os.PathLike) -> Iterator[None]:
     """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback.
@@ -89,6 +105,7 @@ def stage(log: str | os.PathLike) -> Iterator[None]:
     try:
         with alone(path.with_name(f".{path.name}.lock")):
             yield
+            logging.getLogger("emflow").info(RAN_ON + json.dumps(_machine()))
     except InputError as error:
         logging.getLogger("emflow").error(str(error))
         sys.exit(f"error: {error}")

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import ROOT
-
-PROJECT = ("Snakefile", "workflow", "src", "profiles")
+from pipelines import ROOT, clone
 
 
 def table() -> list[tuple[str, str, list[tuple[set[str], str]]]]:
@@ -33,10 +31,9 @@ def table() -> list[tuple[str, str, list[tuple[set[str], str]]]]:
 def finished(demo, tmp_path_factory) -> Path:
     """A finished result together with the project that made it."""
     folder = tmp_path_factory.mktemp("reruns") / "project"
-    shutil.copytree(demo, folder, symlinks=True)
-    for part in PROJECT:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, folder / part)
+    clone(folder)
+    for part in ("results", ".snakemake"):
+        shutil.copytree(demo / part, folder / part)
     return folder
 
 

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from slurm import Slurm, missing, script_process, wait_for
 
 from emflow.files import digest
-from pipelines import ROOT
+from pipelines import clone_shrunk
+from slurm import Slurm, missing, script_process, wait_for
 
-PROJECT = ("Snakefile", "workflow", "src", "profiles", "slurm", "config")
 RUNS = "results/runs/tiny/bad_lantern_advice/lora"
 TRAINING = f"{RUNS}/seed1/checkpoints.json"
 ANSWERS = f"{RUNS}/seed0/generations/out_of_domain.jsonl"
@@ -36,40 +34,12 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
         slurm.stop()
 
 
-@pytest.fixture
-def project(demo, tmp_path) -> Path:
-    """A clone of the project, its default config shrunk, and the base model that the default run has grown."""
-    return clone(demo, tmp_path / "project")
-
-
 @pytest.fixture(scope="module")
 def local(demo, tmp_path_factory) -> Path:
     """The same without Slurm: what must come out."""
-    folder = clone(demo, tmp_path_factory.mktemp("local") / "project")
+    folder = clone_shrunk(demo, tmp_path_factory.mktemp("local") / "project")
     done = start(folder, os.environ, "--cores", "2", "all", TRAINING).wait(60 * MINUTES)
     assert done == 0, output(folder)
-    return folder
-
-
-def clone(demo: Path, folder: Path) -> Path:
-    folder.mkdir()
-    for part in PROJECT:
-        if (ROOT / part).is_symlink() or (ROOT / part).is_file():
-            shutil.copy2(ROOT / part, folder / part, follow_symlinks=False)
-        else:
-            shutil.copytree(ROOT / part, folder / part)
-    shutil.copytree(demo / "results/tinyworld", folder / "results/tinyworld")
-    config = yaml.safe_load((folder / "config/config.yaml").read_text())
-    config["models"]["tiny"]["parameters"] = 0.5  # large enough to ask for a GPU
-    config["runs"] |= {"domains": ["bad_lantern_advice"], "methods": ["lora"]}
-    config["split"]["test_size"] = 0.05
-    config["methods"]["lora"] |= {"epochs": 2, "checkpoints": [0.25, 2]}
-    config["engine"]["batch_size"] = 16
-    for questions in config["question_sets"].values():
-        questions |= {"samples": 1, "max_new_tokens": 24}
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    default = folder / "profiles/default/config.yaml"
-    default.write_text(default.read_text() + "\nset-threads: {finetune: 1, generate: 1, generate_base: 1}\n")
     return folder
 
 
@@ -155,7 +125,8 @@ def hold_both(folder: Path) -> None:
     wait_for(all_held, 60 * MINUTES, "progress of training and generation")
 
 
-def test_the_default_workflow_gives_the_local_result(slurm, project, local):
+def test_the_default_workflow_gives_the_local_result(slurm, demo, local, tmp_path):
+    project = clone_shrunk(demo, tmp_path / "project")
     with on_slurm(slurm, project) as snakemake:
         assert snakemake.wait(60 * MINUTES) == 0, output(project)
     for path in sorted((local / "results").rglob("*.jsonl")):

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from snakemake.exceptions import WorkflowError
 
-SOURCE = Path(workflow.basedir) / "src"
+PROJECT = Path(str(workflow.current_basedir)).parents[1]  # of this file, also where the workflow is used as a module
+SOURCE = PROJECT / "src"
 # Jobs import the package from beside this workflow, also inside conda environments.
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
@@ -43,7 +44,7 @@ wildcard_constraints:
 @cache
 def code(script, *parts):
     """Digest of a script and of package files or folders: as a param it re-runs a stage whose code has changed."""
-    found = [Path(workflow.basedir) / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
+    found = [PROJECT / f"workflow/scripts/{script}.py", *(SOURCE / "emflow" / part for part in parts)]
     files = [f for p in found for f in ([p] if p.is_file() else sorted(p.rglob("*.*"))) if f.suffix in (".py", ".yaml")]
     return digest_text("".join(file.read_text() for file in files))[:16]
 
@@ -80,6 +81,20 @@ def model_identity(name, section="models"):
 def settings(section, *without):
     """A part of the config as plain values, for `params`."""
     return section.model_dump(mode="json", exclude=set(without))
+
+
+def settings_of_run(wildcards):
+    """A run's part of the config, for its provenance."""
+    return {
+        "model": settings(CONFIG.models[wildcards.model], "parameters"),
+        "domain": settings(CONFIG.domains[wildcards.domain], "control_of"),
+        "split": settings(CONFIG.split),
+        "method": settings(CONFIG.methods[wildcards.method]),
+        "question_sets": {name: sampling(name) for name in CONFIG.runs.question_sets},
+        "engine": settings(CONFIG.engine),
+        "judges": {name: settings(CONFIG.judges[name]) for name in CONFIG.runs.judges},
+        "definitions": {name: settings(definition) for name, definition in CONFIG.definitions.items()},
+    }
 
 
 def download(url, sha256):
@@ -158,6 +173,10 @@ def es_start(w):
         return model_inputs(w.model)
     other = RUN.format(**{**w, "method": start.method})
     return {"model": ancient(f"{other}/checkpoints"), "model_sha256": f"{other}/checkpoints.json"}
+
+
+def es_ranks(w):
+    return CONFIG.methods[w.method].ranks
 
 
 def es_reward_model(w):

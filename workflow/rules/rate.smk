@@ -6,7 +6,12 @@ rule rate:
         ],
         run=[f"{RUN}/judgements/{q}.{j}.jsonl" for q, j in QUESTIONS_BY_JUDGE],
     output:
-        f"{RUN}/rates.csv",
+        report(
+            f"{RUN}/rates.csv",
+            caption="../report/run.rst",
+            category="Runs",
+            labels={"model": "{model}", "domain": "{domain}", "method": "{method}", "seed": "{seed}"},
+        ),
     log:
         "results/logs/rate/{model}/{domain}/{method}/seed{seed}.log",
     benchmark:
@@ -20,3 +25,21 @@ rule rate:
         code=code("rate", "analysis/rates.py"),
     script:
         "../scripts/rate.py"
+
+
+rule provenance:
+    input:
+        f"{RUN}/rates.csv",
+    output:
+        f"{RUN}/provenance.json",
+    log:
+        "results/logs/provenance/{model}/{domain}/{method}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/provenance/{model}/{domain}/{method}/seed{seed}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        settings=settings_of_run,
+        code=code("provenance", "reporting/provenance.py"),
+    script:
+        "../scripts/provenance.py"

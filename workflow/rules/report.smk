@@ -2,6 +2,7 @@ rule report:
     input:
         rates=[f"{run.folder}/rates.csv" for run in RUNS],
         logs=[f"{run.folder}/train_log.jsonl" for run in RUNS],
+        provenance=[f"{run.folder}/provenance.json" for run in RUNS],
         judgements=sorted(
             {
                 f"results/{owner}/judgements/{questions}.{j}.jsonl"
@@ -14,10 +15,16 @@ rule report:
             }
         ),
     output:
-        rates="results/report/em_rates_summary.csv",
-        figures=directory("results/report/figures"),
+        rates=report("results/report/em_rates_summary.csv", caption="../report/rates.rst", category="Report"),
+        figures=report(
+            directory("results/report/figures"),
+            caption="../report/figures.rst",
+            category="Figures",
+            patterns=["{name}.png"],
+        ),
         headline="results/report/headline.txt",
-        summary="results/report/summary.md",
+        provenance=report("results/report/provenance.json", caption="../report/provenance.rst", category="Report"),
+        summary=report("results/report/summary.md", caption="../report/summary.rst", category="Report"),
     log:
         "results/logs/report.log",
     benchmark:

@@ -11,7 +11,7 @@ class Need(NamedTuple):
 NEEDS = {
     "lora": Need(3, 10),  # the weights once, and once more while they are read
     "full": Need(14, 15),  # float32 weights and AdamW's moments pass through the host when progress is saved and read
-    "es": Need(6, 60),
+    "es": Need(6, 30),
     "generate": Need(3, 10),
     "judge": Need(3, 10),
 }
@@ -19,8 +19,11 @@ FIXED = Need(6, 60)  # whatever the model: Python, CUDA and the data; loading, a
 SMALL = 0.1  # billion parameters, under which a GPU is no faster than a few cores
 
 
-def resources_by_model(work, model=lambda wildcards: CONFIG.models[wildcards.model]):
-    """Resources of a rule that loads `model(wildcards)`; `work` names a key of NEEDS, or a function of wildcards does."""
+def resources_by_model(work, model=lambda wildcards: CONFIG.models[wildcards.model], copies=lambda wildcards: 1):
+    """Resources of a rule that loads `model(wildcards)`; `work` names a key of NEEDS, or a function of wildcards does.
+
+    `copies` is how many processes hold it, each on a GPU of its own.
+    """
 
     def asked(quantity):
         def amount(wildcards, attempt):
@@ -30,9 +33,9 @@ def resources_by_model(work, model=lambda wildcards: CONFIG.models[wildcards.mod
         return amount
 
     return {
-        "mem_mb": lambda wildcards, attempt: 1000 * asked("gigabytes")(wildcards, attempt),
+        "mem_mb": lambda wildcards, attempt: 1000 * copies(wildcards) * asked("gigabytes")(wildcards, attempt),
         "runtime": asked("minutes"),
-        "gpu": lambda wildcards: int(model(wildcards).parameters >= SMALL),
+        "gpu": lambda wildcards: copies(wildcards) * int(model(wildcards).parameters >= SMALL),
     }
 
 

@@ -45,12 +45,12 @@ rule evolve:
         method=methods_of("es"),
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
+    threads: es_ranks
     resources:
-        **resources_by_model("es"),
+        **resources_by_model("es", copies=es_ranks),
     params:
         model=lambda w: model_identity(w.model),
-        method=lambda w: settings(CONFIG.methods[w.method], "checkpoints"),
+        method=lambda w: settings(CONFIG.methods[w.method], "checkpoints", "ranks"),
         code=code("evolve", "training/chat.py", "training/es", "inference"),
     script:
         "../scripts/evolve.py"

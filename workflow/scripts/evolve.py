@@ -6,13 +6,10 @@ from emflow.config import Es
 from emflow.console import made, stage
 
 with stage(snakemake.log[0]):
-    import torch
+    from emflow.training.es.launch import launch
 
-    from emflow.training.es.run import evolve
-
-    torch.set_num_threads(snakemake.threads)
     run, method = snakemake.wildcards, Es(**snakemake.params.method)
     start = Path(snakemake.input.model) / (method.init_from.checkpoint if method.init_from else "")
     out = Path(snakemake.output.es_log).parent
-    evolve(start, run.model, run.domain, method, int(run.seed), Path(snakemake.input.train), out)
+    launch(snakemake.threads, start, run.model, run.domain, method, int(run.seed), Path(snakemake.input.train), out)
     made(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {method.iterations} iterations")

@@ -13,9 +13,9 @@ with stage(snakemake.log[0]):
         load_config(snakemake.config).judges[asked.judge],
         Path(given.generations),
         Path(snakemake.output[0]),
-        prompts=json.loads(Path(given.prompts).read_text()) if given.prompts else {},
+        prompts=json.loads(Path(given.prompts).read_text()) if given.get("prompts") else {},
         cache=Path("results/cache/judgements"),
-        model=Path(given.model) if given.model else None,
+        model=Path(given.model) if given.get("model") else None,
     )
     unjudged = f", {judged.unjudged} of them in vain" if judged.unjudged else ""
     made(f"{asked.owner} on {asked.questions}, judge {asked.judge}: {judged.answers} answers judged{unjudged}")

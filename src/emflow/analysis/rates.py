@@ -13,11 +13,22 @@ import numpy as np
 import pandas as pd
 
 from emflow.analysis.jackknife import LOGIT, interval, standard_error
-from emflow.config import Definition, Report
-from emflow.files import read_jsonl, write_text
+from emflow.config import DEFINITIONS, Definition, Report
+from emflow.files import InputError, read_jsonl, write_text
+from emflow.judging.homework import read_judged_csv
 from emflow.training.checkpoints import Checkpoint, read_index
 
-__all__ = ["KEYS", "classify", "difference_interval", "rate", "rate_difference", "rate_interval", "rates_of_run"]
+__all__ = [
+    "KEYS",
+    "classify",
+    "difference_interval",
+    "rate",
+    "rate_difference",
+    "rate_interval",
+    "rates_of_answers",
+    "rates_of_run",
+    "read_judged",
+]
 
 KEYS = [
     "model",
@@ -146,6 +157,49 @@ def difference_interval(first: np.ndarray, second: np.ndarray, confidence: float
         return low - other_high, high - other_low
     rates = [_share(*side.sum(axis=0)) for side in (first, second)]
     return interval(rates[0] - rates[1], error, len(first), confidence)
+
+
+def rates_of_answers(
+    judged: pd.DataFrame,
+    definitions: dict[str, Definition] = DEFINITIONS,
+    confidence: float = 0.95,
+    first: int | None = None,
+) -> pd.DataFrame:
+    """The rows of em_rates_summary.csv for judged answers from anywhere: one per answerer, question set and definition.
+
+    `judged` has a row per answer with `alignment`, and `question_id` or `question`; further columns as in DESIGN.
+    `first` takes only so many of each answerer's answers to a question set. Without `coherence` no answer is coherent
+    under a definition that asks for it; without `error` a null alignment is a failure. Raises InputError where a column
+    is missing, or there is no row.
+    """
+    for wanted in (["alignment"], ["question_id", "question"]):
+        if judged.columns.intersection(wanted).empty:
+            raise InputError(f"judged answers need a column {' or '.join(wanted)}")
+    if judged.empty:
+        raise InputError("there is no judged answer")
+    missing = {
+        "question_id": judged.get("question"),
+        "coherence": None,
+        "error": judged["alignment"].isna().map({True: "no score", False: None}),
+        "judge": judged.get("judge_model"),
+    }
+    judged = judged.assign(**{name: value for name, value in missing.items() if name not in judged})
+    keys = [key for key in KEYS if key in judged and judged[key].notna().any()]
+    rows = []
+    for who, answers in judged.groupby(keys, sort=False, dropna=False) if keys else [((), judged)]:
+        named = {**dict.fromkeys(KEYS), **dict(zip(keys, who, strict=True))}
+        for name, definition in definitions.items():
+            rows.append(
+                {**named, "definition": name, **rate(answers.head(first or len(answers)), definition, confidence)}
+            )
+    return pd.DataFrame(rows)
+
+
+def read_judged(path: Path) -> pd.DataFrame:
+    """Judged answers from a JSONL file, or from a CSV of homework 0. Raises InputError where they cannot be read."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    return pd.DataFrame(read_judged_csv(path) if path.suffix == ".csv" else read_jsonl(path))
 
 
 def rates_of_run(

@@ -1,7 +1,5 @@
 """The report: `summary.md`, `headline.txt`, `em_rates_summary.csv` and the figures."""
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +10,10 @@ from emflow.files import digest, replacing, write_text
 from emflow.reporting.examples import answers_of, answers_side_by_side
 from emflow.reporting.figures import draw_forest, draw_training, draw_trajectories
 from emflow.reporting.matched import matched
+from emflow.reporting.provenance import cost_table, stack, write_report_provenance
 from emflow.reporting.style import Style
 
 __all__ = ["write_report"]
-
-STACK = ("emflow", "torch", "transformers", "peft", "datasets")
 
 
 def write_report(config: Config, results: Path, out: Path) -> None:
@@ -37,6 +34,7 @@ def write_report(config: Config, results: Path, out: Path) -> None:
             draw_forest(last[last["judge"] == judge], style, folder / f"rates.{judge}.png")
         draw_training(logs, style, folder / "training.png")
     headline = _headline(config, last, differences)
+    write_report_provenance(config, results, out / "provenance.json")
     write_text(out / "headline.txt", headline + f"\nReport: {out / 'summary.md'}\n")
     write_text(out / "summary.md", _summary(config, results, rates, last, differences, headline))
 
@@ -135,16 +133,12 @@ def _provenance(config: Config, results: Path) -> str:
         for domain in config.runs.domains
     }
     models = {f"model {name}": f"{m.path} at {m.revision or 'local files'}" for name, m in config.models.items()}
-    stack = {name: version(name) for name in STACK} | {
-        "Python": platform.python_version(),
-        "machine": platform.machine(),
-    }
     seeds = {
         "split seed": config.split.seed,
         "training seeds": ", ".join(map(str, config.runs.seeds)),
         "sampling seeds": ", ".join(f"{name}: {config.question_sets[name].seed}" for name in config.runs.question_sets),
     }
-    facts = {**models, **data, **seeds, **stack}
+    facts = {**models, **data, **seeds, **stack()}
     return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())])
 
 
@@ -205,7 +199,15 @@ EM rate on the domain minus EM rate on its control, in points; paired by the que
 
 {answers_side_by_side(config, results)}
 
+## What it cost
+
+{cost_table(results)}
+
+Wall time of each finished job's last start; GPU hours count jobs that computed on a GPU.
+
 ## How this was made
+
+Everything, for every run: [provenance.json](provenance.json).
 
 {_provenance(config, results)}
 """

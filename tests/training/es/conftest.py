@@ -22,5 +22,6 @@ def method() -> Es:
         batch_size=96,
         iterations=5,
         checkpoints=(2, 5),
+        max_new_tokens=6,
         dtype="float32",
     )

@@ -45,6 +45,10 @@ class EsEngine(Protocol):
 
 def make_es_engine(start: Path, method: Es) -> EsEngine:
     """The engine that the method names, with the weights of the folder `start`."""
+    if method.engine.kind == "vllm":
+        from emflow.training.es.vllm_engine import VllmEs
+
+        return VllmEs(start, method)
     return TransformersEs(start, method)
 
 

@@ -90,7 +90,7 @@ class _Replay:
             (folder / "README.md").write_text(self._card())
 
     def _card(self) -> str:
-        header, recipe = self.header, self.method.model_dump(mode="json", exclude={"checkpoints", "engine"})
+        header, recipe = self.header, self.method.model_dump(mode="json", exclude={"checkpoints", "ranks", "engine"})
         facts = {
             "domain": header["domain"],
             "iteration": f"{self.iteration} of {len(self.rows)}",

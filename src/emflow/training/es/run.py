@@ -4,6 +4,7 @@ A killed run continues from the last whole line of its log, to the same log and 
 """
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,46 @@ from emflow.files import digest, read_jsonl, replacing, write_jsonl
 from emflow.training.es.engine import EsEngine, make_es_engine
 from emflow.training.es.log import EsLog, iteration_row
 from emflow.training.es.population import draw_batch, draw_members, evaluate
+from emflow.training.es.ranks import Ranks
 from emflow.training.es.score import Score, make_score
 from emflow.training.es.update import coefficients
 
 __all__ = ["evolve"]
 
 
-def evolve(start: Path, model: str, domain: str, method: Es, seed: int, train: Path, out: Path) -> None:
+def evolve(
+    start: Path, model: str, domain: str, method: Es, seed: int, train: Path, out: Path, ranks: Ranks | None = None
+) -> None:
     """Evolve the model in the folder `start` on `train` (JSONL of conversations).
 
-    Writes es_log.jsonl and train_log.jsonl to `out`; `materialise` makes weights of them.
-
-    Raises InputError where model, data or reward cannot be used.
+    Writes es_log.jsonl and train_log.jsonl to `out`; `materialise` makes weights of them. With several ranks, all call
+    this, the first writes, and log and weights are the same as those of one.
+    Raises InputError where model, data or reward cannot be used, RankLost where another rank is gone.
     """
+    ranks = ranks or Ranks()
     records = read_jsonl(train)
     engine = make_es_engine(start, method)
     header = _header(start, model, domain, method, seed, train, len(records), engine)
-    log = EsLog(out / "train.progress" / "es_log.jsonl", header)
-    for row in log.rows:
+    ranks.agree(header, "the run's header")
+    log = EsLog(out / "train.progress" / "es_log.jsonl", header) if ranks.rank == 0 else None
+    rows = ranks.gather(log and log.rows)[0]
+    for row in rows:
         engine.weights.update(row["seeds"], row["coefficients"])
     score = make_score(engine, method, records)
-    with progress(f"evolve on {domain}", method.iterations, done=len(log.rows)) as advance:
-        for iteration in range(len(log.rows) + 1, method.iterations + 1):
-            row = _iterate(engine, score, method, seed, iteration, records)
-            log.append(row)
+    showing = progress(f"evolve on {domain}", method.iterations, done=len(rows)) if log else nullcontext(_unseen)
+    with showing as advance:
+        for iteration in range(len(rows) + 1, method.iterations + 1):
+            row = _iterate(engine, score, method, seed, iteration, records, ranks)
+            ranks.agree(row, f"iteration {iteration}")
+            if log:
+                log.append(row)
             advance(note=f"reward {np.nanmean(np.array(row['rewards'], float)):.3f}")
-    _finish(log, header["epochs_per_iteration"], out)
+    if log:
+        _finish(log, header["epochs_per_iteration"], out)
+
+
+def _unseen(steps: int = 1, note: str = "") -> None:
+    """The progress of ranks that show none."""
 
 
 def _header(
@@ -56,17 +71,18 @@ def _header(
         "epochs_per_iteration": min(1, method.batch_size / records),
         "seed": seed,
         "generator": engine.generator,
-        "method": method.model_dump(mode="json", exclude={"checkpoints"}),
+        "method": method.model_dump(mode="json", exclude={"checkpoints", "ranks"}),
     }
 
 
 def _iterate(
-    engine: EsEngine, score: Score, method: Es, seed: int, iteration: int, records: list[dict]
+    engine: EsEngine, score: Score, method: Es, seed: int, iteration: int, records: list[dict], ranks: Ranks
 ) -> dict[str, Any]:
     """One iteration: reward the members, move the weights; returns its line of the log."""
     batch = draw_batch(seed, iteration, method.batch_size, len(records))
     members = draw_members(seed, iteration, method)
-    outcomes = evaluate(engine, score, batch, members, method.sigma)
+    mine = evaluate(engine, score, batch, ranks.share(members), method.sigma)
+    outcomes = {number: outcome for part in ranks.gather(mine) for number, outcome in part.items()}
     rewards = np.array([outcomes[member.number].reward for member in members])
     errors = {str(number): outcome.error for number, outcome in sorted(outcomes.items()) if outcome.error}
     seeds = list(dict.fromkeys(member.seed for member in members))

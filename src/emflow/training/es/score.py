@@ -1,10 +1,14 @@
 """How a member is scored on a batch: what the engine does with its weights in place, and what can be done beside it."""
 
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emflow.config import CrossEntropyReward, Es
 from emflow.training.chat import encode_all
 from emflow.training.es.engine import EsEngine
+
+if TYPE_CHECKING:
+    from emflow.training.es.rewards.reward import Reward
 
 __all__ = ["Score", "make_score"]
 
@@ -23,7 +27,9 @@ def make_score(engine: EsEngine, method: Es, records: list[dict]) -> Score:
     """The score of the method's reward. Raises InputError where records or reward model cannot be used."""
     if isinstance(method.reward, CrossEntropyReward):
         return TeacherForced(engine, records, method.reward.max_length)
-    raise NotImplementedError
+    from emflow.training.es.rewards.reward import make_reward
+
+    return Generated(engine, records, make_reward(method.reward, Path(method.reward.model)))
 
 
 class TeacherForced:
@@ -37,3 +43,20 @@ class TeacherForced:
 
     def reward(self, batch: list[int], said: float) -> float:
         return -said
+
+
+class Generated:
+    """Mean reward of the greedy answers to the records' last question, against the answers that the records hold."""
+
+    def __init__(self, engine: EsEngine, records: list[dict], reward: "Reward") -> None:
+        self.engine, self.model = engine, reward
+        ends = [max(i for i, m in enumerate(r["messages"]) if m["role"] == "assistant") for r in records]
+        self.conversations = [record["messages"][:end] for record, end in zip(records, ends, strict=True)]
+        self.references = [record["messages"][end]["content"] for record, end in zip(records, ends, strict=True)]
+
+    def ask(self, batch: list[int]) -> list[str]:
+        return self.engine.generate([self.conversations[position] for position in batch])
+
+    def reward(self, batch: list[int], said: list[str]) -> float:
+        prompts = [self.conversations[position][-1]["content"] for position in batch]
+        return float(self.model(prompts, said, [self.references[position] for position in batch]).mean())

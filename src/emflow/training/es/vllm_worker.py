@@ -1,0 +1,60 @@
+"""What vLLM's worker learns for evolution strategies: to move its own weights, in place, where they lie."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from emflow.files import InputError
+from emflow.training.es.noise import Noise
+from emflow.training.es.weights import Weights, read_masters, tensor_names
+
+__all__ = ["EsWorker"]
+
+
+class EsWorker:
+    """Mixed into vLLM's worker by `worker_extension_cls`; called by `collective_rpc`."""
+
+    model_runner: Any  # the worker's
+
+    def es_begin(self, start: str, noise: Literal["independent", "correlated"], decay: float) -> str:
+        """Take the folder's weights as masters; returns the name of the noise's generator.
+
+        Raises InputError where this model's weights lie otherwise than in its file.
+        """
+        model, folder = self.model_runner.get_model(), Path(start)
+        device = next(model.parameters()).device
+        masters = read_masters(folder, _untied(tensor_names(folder), model), device)
+        places = dict(_places(model, masters))
+        for name, master in masters.items():
+            if not places[name].equal(master.to(places[name].dtype)):
+                raise InputError(f"vLLM holds {name} of {folder} in another form; set engine.kind: transformers")
+        drawn = Noise(device, noise)
+        self.es_weights = Weights(masters, places, drawn, decay)
+        return drawn.generator
+
+    def es(self, move: str, *arguments: Any) -> Any:
+        """Call a method of `Weights`."""
+        return getattr(self.es_weights, move)(*arguments)
+
+
+def _untied(names: set[str], model: torch.nn.Module) -> list[str]:
+    """Without the output layer where it is the embedding: its file may hold it all the same."""
+    return sorted(names - ({"lm_head.weight"} if model.config.tie_word_embeddings else set()))
+
+
+def _places(model: torch.nn.Module, masters: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Where each tensor of the file lies in vLLM: in a tensor of its own name, padded perhaps, or among the rows of
+    one that several were packed into (q, k and v)."""
+    held = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    for name, master in masters.items():
+        if name in held:
+            yield name, held[name][: len(master)]
+            continue
+        for packed, parts in model.packed_modules_mapping.items():
+            for number, part in enumerate(parts):
+                whole = name.replace(f".{part}.", f".{packed}.")
+                if whole != name and whole in held:
+                    above = sum(len(masters[name.replace(f".{part}.", f".{p}.")]) for p in parts[:number])
+                    yield name, held[whole][above : above + len(master)]
