@@ -32,8 +32,8 @@ def finished(demo, tmp_path_factory) -> Path:
     """A finished result together with the project that made it."""
     folder = tmp_path_factory.mktemp("reruns") / "project"
     clone(folder)
-    for part in ("results", ".snakemake"):
-        shutil.copytree(demo / part, folder / part)
+    for part in ("config", "results", ".snakemake"):
+        shutil.copytree(demo / part, folder / part, dirs_exist_ok=True)
     return folder
 
 
@@ -43,7 +43,7 @@ def outputs(folder: Path, *config: str) -> dict[str, tuple[str, bool]]:
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    _, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    _, *rows = (line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
     return {row[0]: (row[2], row[5] == "update pending") for row in rows}
 
 

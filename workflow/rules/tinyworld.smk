@@ -1,4 +1,7 @@
-# The tiny world publishes what others publish on hubs: encrypted datasets, a question set, and base models.
+# The tiny world publishes what others publish on hubs: encrypted datasets, a question set, base models, NLI models.
+GRAMMAR = ("tinyworld/grammar.py", "tinyworld/world.yaml")
+
+
 rule publish_tinyworld:
     output:
         archive="results/tinyworld/training_datasets.zip.enc",
@@ -11,7 +14,7 @@ rule publish_tinyworld:
         "../../envs/cpu.yaml"
     params:
         password="tiny-world",
-        code=code("publish_tinyworld", "tinyworld", "data/archive.py"),
+        code=code("publish_tinyworld", "tinyworld/artefacts.py", *GRAMMAR, "data/archive.py"),
     script:
         "../scripts/publish_tinyworld.py"
 
@@ -28,6 +31,22 @@ rule grow_base:
         "../../envs/cpu.yaml"
     threads: 2
     params:
-        code=code("grow_base", "tinyworld"),
+        code=code("grow_base", "tinyworld/base_model.py", "tinyworld/corpus.py", "tinyworld/tokenizer.py", *GRAMMAR),
     script:
         "../scripts/grow_base.py"
+
+
+rule grow_nli:
+    output:
+        directory("results/tinyworld/nli/seed{seed}"),
+    log:
+        "results/logs/grow_nli/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/grow_nli/seed{seed}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    params:
+        code=code("grow_nli", "tinyworld/nli.py", "tinyworld/nli_pairs.py", *GRAMMAR),
+    script:
+        "../scripts/grow_nli.py"

@@ -1,0 +1,39 @@
+"""Sentence embeddings: does the answer speak of what the reference speaks of?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emflow.files import InputError
+from emflow.inference.models import device
+from emflow.training.es.rewards.reward import scored
+
+__all__ = ["Cosine"]
+
+
+class Cosine:
+    """Cosine of the sentence embeddings of answer and reference (Reimers & Gurevych, arXiv 1908.10084).
+
+    Raises InputError where the folder holds no model of sentence-transformers, or that package is not installed.
+    """
+
+    def __init__(self, folder: Path, batch_size: int) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError:
+            raise InputError("the reward 'cosine' needs the package sentence-transformers; install it") from None
+        if not (folder / "modules.json").exists():  # it would make up a pooling of its own
+            raise InputError(f"{folder} holds no model of sentence-transformers (no modules.json there)")
+        self.folder, self.batch_size = folder, batch_size
+        self.model = SentenceTransformer(str(folder), device=str(device()), local_files_only=True)
+
+    def __call__(self, prompts: Sequence[str], generations: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        cosines = (self._embed(generations) * self._embed(references)).sum(axis=1)
+        return scored(cosines, generations, self.folder)
+
+    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, float64 (n, width)."""
+        return self.model.encode(
+            list(texts), batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
+        ).astype(np.float64)
