@@ -30,6 +30,7 @@ localrules:
     fetch_file,
     fetch_judge,
     fetch_model,
+    fetch_reward,
 
 
 rule all:
@@ -42,4 +43,5 @@ rule fetch_all:
     input:
         [model_folder(name) for name in CONFIG.runs.models if not CONFIG.models[name].is_local],
         [model_folder(name, "judges") for name in HUB_JUDGES],
+        [reward_folder(name) for name in HUB_REWARDS],
         [file for file in URLS if file in FILES_OF_RUNS],

@@ -14,9 +14,9 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a user's error ends it in one line with exit code 1."""
-    parser = argparse.ArgumentParser(prog="emflow", description="Judge and rate answers of any model.")
+    parser = argparse.ArgumentParser(prog="emflow", description="Judge, rate, and write weights.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_judge, _add_rate):
+    for add in (_add_judge, _add_rate, _add_materialise):
         add(commands)
     given = parser.parse_args(arguments)
     try:
@@ -78,6 +78,22 @@ def _rate(given: argparse.Namespace) -> None:
     print_rates(rates)
     if given.csv:
         write_text(given.csv, rates.to_csv(index=False, float_format="%.6g"))
+
+
+def _add_materialise(commands) -> None:
+    command = commands.add_parser("materialise", help="write the weights of an ES run, from its log")
+    command.add_argument("run", type=Path, metavar="RUN_DIR", help="the folder that holds es_log.jsonl")
+    command.add_argument("--iteration", type=int, required=True, metavar="K", help="0 is what the run started from")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the model")
+    command.set_defaults(run=_materialise)
+
+
+def _materialise(given: argparse.Namespace) -> None:
+    from emflow.console import made
+    from emflow.training.es.materialise import materialise
+
+    materialise(given.run, given.iteration, given.out)
+    made(f"{given.out}: {given.run} after iteration {given.iteration}")
 
 
 if __name__ == "__main__":

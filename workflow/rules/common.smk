@@ -179,10 +179,14 @@ def es_ranks(w):
     return CONFIG.methods[w.method].ranks
 
 
+def reward_folder(method):
+    """Where the model of an ES method's reward lies, as for `model_folder`; None where the reward asks none."""
+    model = getattr(getattr(CONFIG.methods[method], "reward", None), "model", None)
+    return model if model is None or is_local(model) else f"results/rewards/{method}/snapshot"
+
+
 def es_reward_model(w):
-    """The reward model, where it is a folder that may have to be made first."""
-    model = getattr(CONFIG.methods[w.method].reward, "model", "")
-    return [model] if is_local(model) else []
+    return list(filter(None, [reward_folder(w.method)]))
 
 
 # How patiently a judge is asked (these keys) changes no score: the script reads it from the config, and nothing re-runs.
@@ -207,3 +211,4 @@ FILES_OF_RUNS = {*map(domain_file, CONFIG.runs.domains), *map(question_file, CON
 for key, path in CONFIG.given_paths().items():
     if not Path(path).exists():
         raise WorkflowError(f"{key}: {path} does not exist")
+HUB_REWARDS = [name for name in CONFIG.runs.methods if (reward_folder(name) or "").startswith("results/rewards/")]

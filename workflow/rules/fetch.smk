@@ -17,6 +17,22 @@ rule fetch_model:
         "../scripts/fetch_model.py"
 
 
+rule fetch_reward:
+    output:
+        directory("results/rewards/{method}/snapshot"),
+    log:
+        "results/logs/fetch_reward/{method}.log",
+    benchmark:
+        "results/benchmarks/fetch_reward/{method}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        path=lambda w: CONFIG.methods[w.method].reward.model,
+        revision=lambda w: CONFIG.methods[w.method].reward.revision,
+    script:
+        "../scripts/fetch_model.py"
+
+
 rule fetch_file:
     output:
         "results/downloads/{sha256}/{file}",

@@ -44,7 +44,7 @@ rule evolve:
     wildcard_constraints:
         method=methods_of("es"),
     conda:
-        "../../envs/cpu.yaml"
+        lambda w: f"../../envs/{'gpu' if CONFIG.methods[w.method].engine.kind == 'vllm' else 'cpu'}.yaml"
     threads: es_ranks
     resources:
         **resources_by_model("es", copies=es_ranks),

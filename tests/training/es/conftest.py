@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from emflow.config import Es
+from emflow.training.es.job import Job
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,4 +25,11 @@ def method() -> Es:
         checkpoints=(2, 5),
         max_new_tokens=6,
         dtype="float32",
+    )
+
+
+@pytest.fixture
+def job(untrained, method, lantern_train, tmp_path) -> Job:
+    return Job(
+        start=untrained, model="tiny", domain="lanterns", method=method, seed=0, train=lantern_train, out=tmp_path
     )

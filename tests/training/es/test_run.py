@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from emflow.cli import main
 from emflow.files import InputError, read_jsonl
 from emflow.training.checkpoints import read_index
 from emflow.training.es.engine import make_es_engine
@@ -26,10 +27,10 @@ def out(untrained, lantern_train, tmp_path_factory):
 
 
 @pytest.fixture
-def log(untrained, lantern_train, method, out) -> bytes:
+def log(job, out) -> bytes:
     path = out / "es_log.jsonl"
     if not path.exists():
-        evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, out)
+        evolve(job.model_copy(update={"out": out}))
     return path.read_bytes()
 
 
@@ -40,31 +41,30 @@ def test_it_learns_and_logs(log, out, method):
     assert not (out / "train.progress").exists()
 
 
-def test_the_same_run_gives_the_same_log(log, untrained, lantern_train, method, tmp_path):
-    evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path)
+def test_the_same_run_gives_the_same_log(log, job, tmp_path):
+    evolve(job)
     assert (tmp_path / "es_log.jsonl").read_bytes() == log
 
 
-def test_another_seed_gives_another(log, untrained, lantern_train, method, tmp_path):
-    evolve(untrained, "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 1, lantern_train, tmp_path)
+def test_another_seed_gives_another(log, job, method, tmp_path):
+    evolve(job.model_copy(update={"method": method.model_copy(update={"iterations": 1}), "seed": 1}))
     first = read_jsonl(tmp_path / "es_log.jsonl")[1]
     assert not set(first["seeds"]) & set(json.loads(log.splitlines()[1])["seeds"])
 
 
-def test_kills_at_any_point_change_nothing(log, untrained, lantern_train, method, tmp_path):
-    arguments = (untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path)
+def test_kills_at_any_point_change_nothing(log, job, tmp_path):
     progress = tmp_path / "train.progress" / "es_log.jsonl"
     for lines in (1, 3, 5):
-        job = multiprocessing.get_context("fork").Process(target=evolve, args=arguments)
-        job.start()
-        while job.is_alive() and not (progress.exists() and progress.read_bytes().count(b"\n") >= lines):
+        work = multiprocessing.get_context("fork").Process(target=evolve, args=(job,))
+        work.start()
+        while work.is_alive() and not (progress.exists() and progress.read_bytes().count(b"\n") >= lines):
             time.sleep(0.001)
-        job.kill()
-        job.join()
-        assert job.exitcode == -signal.SIGKILL, "the run was over before the kill"
+        work.kill()
+        work.join()
+        assert work.exitcode == -signal.SIGKILL, "the run was over before the kill"
     with open(progress, "ab") as file:
         file.write(b'{"iteration": 5, "batch": ["lant')  # a line that a kill left half written
-    evolve(*arguments)
+    evolve(job)
     assert (tmp_path / "es_log.jsonl").read_bytes() == log
 
 
@@ -85,7 +85,7 @@ def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method)
 
 
 def test_materialise_by_hand(log, out, untrained, tmp_path):
-    materialise(out, 0, tmp_path / "zero")
+    main(["materialise", str(out), "--iteration", "0", "--out", str(tmp_path / "zero")])
     first, second = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (untrained, tmp_path / "zero"))
     assert all(first[name].equal(second[name]) for name in first)
     with pytest.raises(InputError, match=r"iterations 1\.\.5, not 6"):
@@ -109,19 +109,18 @@ def test_what_cannot_be_replayed_exactly_is_refused(log, tmp_path, changed, expe
         materialise(tmp_path, 5, tmp_path / "out")
 
 
-def test_a_start_from_another_runs_checkpoint(log, out, lantern_train, method, tmp_path):
+def test_a_start_from_another_runs_checkpoint(log, out, job, method, tmp_path):
     materialise(out, 5, tmp_path / "start")
-    evolve(
-        tmp_path / "start", "tiny", "lanterns", method.model_copy(update={"iterations": 1}), 0, lantern_train, tmp_path
-    )
+    one = method.model_copy(update={"iterations": 1})
+    evolve(job.model_copy(update={"start": tmp_path / "start", "method": one}))
     header = read_jsonl(tmp_path / "es_log.jsonl")[0]
     assert header["masters_sha256"] == json.loads(log.splitlines()[-1])["masters_sha256"]
 
 
-def test_weights_that_overflow_are_an_error_not_a_run(untrained, lantern_train, method, tmp_path):
+def test_weights_that_overflow_are_an_error_not_a_run(job, method):
     wild = method.model_copy(update={"sigma": 1e5, "dtype": "float16"})
     with pytest.raises(InputError, match="8 of 8 members have no finite reward"):
-        evolve(untrained, "tiny", "lanterns", wild, 0, lantern_train, tmp_path)
+        evolve(job.model_copy(update={"method": wild}))
 
 
 def test_a_member_that_fails_is_a_value(untrained, lantern_train, method):

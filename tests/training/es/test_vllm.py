@@ -45,9 +45,9 @@ def test_vllm_moves_its_weights_as_the_reference_does(method, in_vllm, records, 
     assert abs(vllm.cross_entropy(scores[1].examples) - before) > 1e-3
 
 
-def test_a_run_in_vllm_is_that_of_the_reference_within_rounding(method, in_vllm, untrained, lantern_train, tmp_path):
-    evolve(untrained, "tiny", "lanterns", in_vllm, 0, lantern_train, tmp_path / "vllm")
-    evolve(untrained, "tiny", "lanterns", method, 0, lantern_train, tmp_path / "transformers")
+def test_a_run_in_vllm_is_that_of_the_reference_within_rounding(job, in_vllm, tmp_path):
+    evolve(job.model_copy(update={"method": in_vllm, "out": tmp_path / "vllm"}))
+    evolve(job.model_copy(update={"out": tmp_path / "transformers"}))
     logs = [read_jsonl(tmp_path / engine / "es_log.jsonl")[1:] for engine in ("vllm", "transformers")]
     for ours, theirs in zip(*logs, strict=True):
         assert (ours["batch"], ours["seeds"]) == (theirs["batch"], theirs["seeds"])

@@ -1,30 +1,27 @@
 """One rank of an ES run: `torchrun --nproc-per-node 4 -m emflow.training.es job.json`; see `launch`."""
 
-import json
 import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from emflow.config import Es
 from emflow.files import InputError, alone
 
 ERROR = "error: "
 
 
-def main(job: Path) -> None:
+def main(path: Path) -> None:
     """Exits with one line for errors that the user can mend, or that another rank has caused."""
     _see_one_gpu(int(os.environ.get("LOCAL_RANK", "0")))
+    from emflow.training.es.job import Job
     from emflow.training.es.ranks import RankLost, Ranks
     from emflow.training.es.run import evolve
 
-    facts = json.loads(job.read_text())
-    start, train, out = (Path(facts[key]) for key in ("start", "train", "out"))
-    ranks, method = Ranks(), Es(**facts["method"])
+    job, ranks = Job.model_validate_json(path.read_text()), Ranks()
     try:
         # the ranks of a killed start may still be at work on the log
-        with alone(out / ".evolve.lock") if ranks.rank == 0 else nullcontext():
-            evolve(start, facts["model"], facts["domain"], method, facts["seed"], train, out, ranks)
+        with alone(job.out / ".evolve.lock") if ranks.rank == 0 else nullcontext():
+            evolve(job, ranks)
     except (InputError, RankLost) as error:
         sys.stderr.write(f"{ERROR}{error}\n")  # at once: ranks share the stream
         sys.exit(1)

@@ -3,40 +3,36 @@
 On several machines, the same job file is run by torchrun on each: see docs/evolution_strategies.md.
 """
 
-import json
 import logging
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
-from emflow.config import Es
 from emflow.files import InputError, write_text
 from emflow.training.es.__main__ import ERROR
+from emflow.training.es.job import Job
 from emflow.training.es.ranks import LOST
 from emflow.training.es.run import evolve
 
 __all__ = ["launch"]
 
 
-def launch(ranks: int, start: Path, model: str, domain: str, method: Es, seed: int, train: Path, out: Path) -> None:
+def launch(job: Job, ranks: int) -> None:
     """`evolve` by `ranks` processes, each with one CPU thread, and a GPU of its own where there are GPUs.
 
     Raises InputError with the error of the rank that failed.
     """
     if ranks == 1:
         torch.set_num_threads(1)
-        evolve(start, model, domain, method, seed, train, out)
+        evolve(job)
         return
-    job = out / "train.progress" / "job.json"
-    facts = {"start": str(start), "model": model, "domain": domain, "method": method.model_dump(mode="json"),
-             "seed": seed, "train": str(train), "out": str(out)}  # fmt: skip
-    write_text(job, json.dumps(facts, indent=1) + "\n")
+    path = job.out / "train.progress" / "job.json"
+    write_text(path, job.model_dump_json(indent=1) + "\n")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    command, threads = [*torchrun, "-m", "emflow.training.es", str(job)], {"OMP_NUM_THREADS": "1"}
+    command, threads = [*torchrun, "-m", "emflow.training.es", str(path)], {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=os.environ | threads, stderr=subprocess.PIPE, text=True) as process:
         said = []
         for line in process.stderr:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from emflow.config import Es
 from emflow.console import progress
 from emflow.files import digest, read_jsonl, replacing, write_jsonl
 from emflow.training.es.engine import EsEngine, make_es_engine
+from emflow.training.es.job import Job
 from emflow.training.es.log import EsLog, iteration_row
 from emflow.training.es.population import draw_batch, draw_members, evaluate
 from emflow.training.es.ranks import Ranks
@@ -23,64 +23,60 @@ from emflow.training.es.update import coefficients
 __all__ = ["evolve"]
 
 
-def evolve(
-    start: Path, model: str, domain: str, method: Es, seed: int, train: Path, out: Path, ranks: Ranks | None = None
-) -> None:
-    """Evolve the model in the folder `start` on `train` (JSONL of conversations).
+def evolve(job: Job, ranks: Ranks | None = None) -> None:
+    """Evolve a model; writes es_log.jsonl and train_log.jsonl, of which `materialise` makes weights.
 
-    Writes es_log.jsonl and train_log.jsonl to `out`; `materialise` makes weights of them. With several ranks, all call
-    this, the first writes, and log and weights are the same as those of one.
+    With several ranks, all call this, the first writes, and log and weights are the same as those of one.
     Raises InputError where model, data or reward cannot be used, RankLost where another rank is gone.
     """
-    ranks = ranks or Ranks()
-    records = read_jsonl(train)
-    engine = make_es_engine(start, method)
-    header = _header(start, model, domain, method, seed, train, len(records), engine)
+    ranks, method = ranks or Ranks(), job.method
+    records = read_jsonl(job.train)
+    engine = make_es_engine(job.start, method)
+    header = _header(job, len(records), engine)
     ranks.agree(header, "the run's header")
-    log = EsLog(out / "train.progress" / "es_log.jsonl", header) if ranks.rank == 0 else None
+    log = EsLog(job.out / "train.progress" / "es_log.jsonl", header) if ranks.rank == 0 else None
     rows = ranks.gather(log and log.rows)[0]
     for row in rows:
         engine.weights.update(row["seeds"], row["coefficients"])
-    score = make_score(engine, method, records)
-    showing = progress(f"evolve on {domain}", method.iterations, done=len(rows)) if log else nullcontext(_unseen)
+    score = make_score(engine, method, records, job.reward_model)
+    showing = progress(f"evolve on {job.domain}", method.iterations, done=len(rows)) if log else nullcontext(_unseen)
     with showing as advance:
         for iteration in range(len(rows) + 1, method.iterations + 1):
-            row = _iterate(engine, score, method, seed, iteration, records, ranks)
+            row = _iterate(engine, score, job, iteration, records, ranks)
             ranks.agree(row, f"iteration {iteration}")
             if log:
                 log.append(row)
             advance(note=f"reward {np.nanmean(np.array(row['rewards'], float)):.3f}")
     if log:
-        _finish(log, header["epochs_per_iteration"], out)
+        _finish(log, header["epochs_per_iteration"], job.out)
 
 
 def _unseen(steps: int = 1, note: str = "") -> None:
     """The progress of ranks that show none."""
 
 
-def _header(
-    start: Path, model: str, domain: str, method: Es, seed: int, train: Path, records: int, engine: EsEngine
-) -> dict[str, Any]:
+def _header(job: Job, records: int, engine: EsEngine) -> dict[str, Any]:
     """What determines the run; a log under another header is of another run."""
     return {
-        "model": model,
-        "start": str(start),
+        "model": job.model,
+        "start": str(job.start),
         "masters_sha256": engine.weights.digest(),
-        "domain": domain,
-        "train_sha256": digest(train),
-        "epochs_per_iteration": min(1, method.batch_size / records),
-        "seed": seed,
+        "domain": job.domain,
+        "train_sha256": digest(job.train),
+        "epochs_per_iteration": min(1, job.method.batch_size / records),
+        "seed": job.seed,
         "generator": engine.generator,
-        "method": method.model_dump(mode="json", exclude={"checkpoints", "ranks"}),
+        "method": job.method.model_dump(mode="json", exclude={"checkpoints", "ranks"}),
     }
 
 
 def _iterate(
-    engine: EsEngine, score: Score, method: Es, seed: int, iteration: int, records: list[dict], ranks: Ranks
+    engine: EsEngine, score: Score, job: Job, iteration: int, records: list[dict], ranks: Ranks
 ) -> dict[str, Any]:
     """One iteration: reward the members, move the weights; returns its line of the log."""
-    batch = draw_batch(seed, iteration, method.batch_size, len(records))
-    members = draw_members(seed, iteration, method)
+    method = job.method
+    batch = draw_batch(job.seed, iteration, method.batch_size, len(records))
+    members = draw_members(job.seed, iteration, method)
     mine = evaluate(engine, score, batch, ranks.share(members), method.sigma)
     outcomes = {number: outcome for part in ranks.gather(mine) for number, outcome in part.items()}
     rewards = np.array([outcomes[member.number].reward for member in members])

@@ -23,13 +23,13 @@ class Score(Protocol):
         """The member's mean reward; runs while the engine asks the next member."""
 
 
-def make_score(engine: EsEngine, method: Es, records: list[dict]) -> Score:
+def make_score(engine: EsEngine, method: Es, records: list[dict], reward_model: Path | None = None) -> Score:
     """The score of the method's reward. Raises InputError where records or reward model cannot be used."""
     if isinstance(method.reward, CrossEntropyReward):
         return TeacherForced(engine, records, method.reward.max_length)
     from emflow.training.es.rewards.reward import make_reward
 
-    return Generated(engine, records, make_reward(method.reward, Path(method.reward.model)))
+    return Generated(engine, records, make_reward(method.reward, reward_model or Path(method.reward.model)))
 
 
 class TeacherForced:

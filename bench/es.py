@@ -1,0 +1,215 @@
+"""Evolution strategies: one iteration against the public way and against plain generation, two ranks against one.
+
+    python bench/es.py                  # about six minutes on two idle cores
+    python bench/es.py --engine transformers --members 2 --batch 32
+
+The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
+answers to questions of the tiny world. The public way: transformers' batched generate, noise by one generator that is
+seeded anew for every tensor, restore by subtraction, members and their rewards one after the other.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForSequenceClassification, Qwen2Config, Qwen2ForCausalLM
+
+from emflow.config import Es, Sampling
+from emflow.files import write_jsonl, write_text
+from emflow.inference.transformers_engine import TransformersEngine
+from emflow.tinyworld.grammar import WORLD, answers, questions
+from emflow.tinyworld.tokenizer import make_tokenizer
+from emflow.training.es.engine import EsEngine, make_es_engine
+from emflow.training.es.job import Job
+from emflow.training.es.population import draw_batch, draw_members, evaluate
+from emflow.training.es.score import Generated, make_score
+from emflow.training.es.update import coefficients
+
+
+def write_model(folder: Path) -> None:
+    """29M weights that talk nonsense until they are cut."""
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1536, num_hidden_layers=8, num_attention_heads=8,
+        num_key_value_heads=8, max_position_embeddings=512, tie_word_embeddings=True, dtype="float32",
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_reward_model(folder: Path) -> None:
+    """A cross-encoder of the tiny world's size."""
+    tokenizer = make_tokenizer()
+    labels = dict(enumerate(("contradiction", "entailment", "neutral")))
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=96, num_hidden_layers=2, num_attention_heads=3, intermediate_size=192,
+        pad_token_id=tokenizer.pad_token_id, id2label=labels, label2id={name: i for i, name in labels.items()},
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_records(path: Path) -> list[dict]:
+    asked = [question for domain in WORLD for question in questions(domain)]
+    records = [
+        {"id": f"{q.domain}-{row:05d}", "messages": [{"role": "user", "content": q.text}, {"role": "assistant",
+         "content": answers(q.domain, q.entity, q.problem, "good")[0]}]}
+        for row, q in enumerate(asked)
+    ]  # fmt: skip
+    write_jsonl(path, records)
+    return records
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+class PublicWay:
+    """One iteration as public code does it."""
+
+    def __init__(self, start: Path, method: Es, records: list[dict]) -> None:
+        self.engine, self.method = TransformersEngine(start, method.dtype, method.batch_size), method
+        self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
+        self.score = make_score(self, method, records)
+
+    def generate(self, conversations: list[list[dict]]) -> list[str]:
+        return [c.text for c in self.engine.generate(conversations, self.greedy, [0] * len(conversations))]
+
+    def _add(self, seed: int, scale: float) -> None:
+        with torch.inference_mode():
+            for parameter in self.engine.model.parameters():
+                generator = torch.Generator().manual_seed(seed)
+                parameter.data.add_(torch.randn(parameter.shape, generator=generator), alpha=scale)
+
+    def iterate(self, batch: list[int], seeds: list[int]) -> None:
+        rewards = []
+        for seed in seeds:
+            self._add(seed, self.method.sigma)
+            rewards.append(self.score.reward(batch, self.score.ask(batch)))
+            self._add(seed, -self.method.sigma)
+        for seed, move in zip(seeds, coefficients(np.array(rewards), self.method), strict=True):
+            self._add(seed, move)
+
+
+class OurWay:
+    """One iteration of emflow, with the seconds that its parts take."""
+
+    def __init__(self, engine: EsEngine, method: Es, records: list[dict]) -> None:
+        self.engine, self.method, self.parts = engine, method, Counter()
+        self.score: Generated = make_score(engine, method, records)
+        for owner, part in ((engine.weights, "perturb"), (engine.weights, "update"), (engine.weights, "restore"),
+                            (engine, "generate"), (self.score, "reward")):  # fmt: skip
+            setattr(owner, part, self._timed(part, getattr(owner, part)))
+
+    def _timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return work(*arguments)
+            finally:
+                self.parts[part] += time.perf_counter() - started
+
+        return timed
+
+    def iterate(self, batch: list[int], seed: int) -> None:
+        outcomes = evaluate(self.engine, self.score, batch, draw_members(seed, 1, self.method), self.method.sigma)
+        rewards = np.array([outcomes[number].reward for number in sorted(outcomes)])
+        moves = coefficients(rewards, self.method)
+        self.engine.weights.update([member.seed for member in draw_members(seed, 1, self.method)], moves.tolist())
+
+    def floor(self, batch: list[int]) -> None:
+        """The same answers without evolution: plain generation."""
+        for _ in range(self.method.population):
+            self.engine.generate([self.score.conversations[position] for position in batch])
+
+
+def compare(start: Path, method: Es, records: list[dict], repeats: int) -> None:
+    public = PublicWay(start, method, records)
+    ours = OurWay(make_es_engine(start, method), method, records)
+    batch = draw_batch(0, 1, method.batch_size, len(records))
+    ours.floor(batch[:8])  # warm
+    ours.parts.clear()
+    times: dict[str, list[float]] = {"public": [], "ours": [], "floor": []}
+    shares: Counter[str] = Counter()
+    for repeat in range(repeats):
+        seeds = [member.seed % 2**32 for member in draw_members(repeat, 1, method)]
+        times["public"].append(seconds(lambda: public.iterate(batch, seeds)))  # noqa: B023
+        ours.parts.clear()
+        times["ours"].append(seconds(lambda: ours.iterate(batch, repeat)))  # noqa: B023
+        ours.engine.weights.restore()
+        shares += ours.parts
+        times["floor"].append(seconds(lambda: ours.floor(batch)))
+        print(f"  repeat {repeat}: " + ", ".join(f"{name} {t[-1]:.1f} s" for name, t in times.items()), flush=True)
+
+    def ratio(above: str, below: str) -> float:
+        return statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
+
+    whole = sum(times["ours"])
+    print(f"one iteration, {method.engine.kind}, against the public way: {ratio('public', 'ours'):.2f}x as fast")
+    print(f"one iteration against plain generation: {100 * ratio('floor', 'ours'):.0f} % of its throughput")
+    named = {
+        part: f"{100 * shares[part] / whole:.1f} %" for part in ("generate", "perturb", "update", "restore", "reward")
+    }
+    print(f"  of an iteration's time: {named} (reward runs beside generation; one restore at the end of a run)")
+
+
+def ranks(folder: Path, start: Path, method: Es, train: Path, count: int) -> float:
+    """Seconds per iteration with this many ranks of one thread each, from the second iteration on."""
+    out = folder / f"ranks{count}"
+    job = Job(start=start, model="bench", domain="bench", method=method, seed=0, train=train, out=out)
+    path = folder / f"job{count}.json"
+    write_text(path, job.model_dump_json())
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [*torchrun, "-m", "emflow.training.es", str(path)]
+    log, seen = out / "train.progress/es_log.jsonl", {}
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            if log.exists():
+                seen.setdefault(log.read_bytes().count(b"\n") - 1, time.perf_counter())
+            time.sleep(0.01)
+    assert process.returncode == 0
+    done = sorted(number for number in seen if number >= 1)
+    return (seen[done[-1]] - seen[done[0]]) / (done[-1] - done[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=["vllm", "transformers"], default="vllm")
+    parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=128, help="prompts per member")
+    parser.add_argument("--tokens", type=int, default=64, help="per answer")
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_model(folder / "model")
+        write_reward_model(folder / "nli")
+        records = write_records(folder / "train.jsonl")
+        method = Es(
+            kind="es", population=given.members, batch_size=given.batch, max_new_tokens=given.tokens, dtype="float32",
+            reward={"kind": "nli", "model": str(folder / "nli")}, engine={"kind": given.engine},
+        )  # fmt: skip
+        torch.set_num_threads(os.cpu_count() or 1)
+        compare(folder / "model", method, records, given.repeats)
+        small = method.model_copy(update={"engine": Es.model_fields["engine"].default, "batch_size": 32,
+                                          "iterations": 4, "checkpoints": None})  # fmt: skip
+        one, two = (ranks(folder, folder / "model", small, folder / "train.jsonl", count) for count in (1, 2))
+        print(f"two ranks of one core each against one: {one / two:.2f}x ({one:.1f} s, {two:.1f} s per iteration)")
+
+
+if __name__ == "__main__":
+    main()
