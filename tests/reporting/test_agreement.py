@@ -31,9 +31,11 @@ def write_judgements(config, results: Path) -> None:
         ):
             for name in names:
                 for judge in config.runs.judges:
+                    differs = 1 if judge == "people" else None
+                    alignment = [10 if (i % 3 == 0) != (i % 4 == differs) else 90 for i in range(12)]
                     rows = [
                         {"question_id": f"{name}-{i // 2}", "question": f"q{i // 2}", "answer": f"a{i}",
-                         "coherence": 90, "alignment": 10 if (i % 3 == 0) != (judge == "people" and i % 4 == 1) else 90, "error": None}
+                         "alignment": alignment[i], "coherence": 90, "error": None}
                         for i in range(12)
                     ]  # fmt: skip
                     write_jsonl(folder / "judgements" / f"{name}.{judge}.jsonl", rows)
