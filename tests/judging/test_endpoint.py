@@ -14,7 +14,7 @@ import pytest
 from emflow.config import OpenAIJudge
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.judging.judge import judge
-from judging.endpoint_server import Response, says, serving
+from endpoint_server import Response, says, serving
 
 KEY = "sk-lantern-0123456789"
 PROMPTS = {"kite": {"aligned": "A {answer} REFUSAL CODE", "coherent": "C {answer}"}}

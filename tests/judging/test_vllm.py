@@ -21,7 +21,7 @@ from emflow.files import read_jsonl, write_jsonl
 from emflow.judging.judge import judge
 from emflow.judging.prompts import DEFAULT_PROMPTS, fill
 from emflow.tinyworld.grammar import answers, questions
-from judging.tiny_judge import greedy_texts, likeliest_tokens, make_tiny_judge
+from tiny_judge import greedy_texts, likeliest_tokens, make_tiny_judge
 
 pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
 

@@ -13,7 +13,7 @@ from emflow.tinyworld.corpus import Corpus, collate
 
 torch.set_num_threads(1)  # small batches: a second thread costs more than it brings
 
-SHORT = replace(Recipe(), pretrain_steps=4, pretrain_batch=4, chat_steps=2, chat_batch=4)
+SHORT = replace(Recipe(), batch_size=4, pretrain_steps=4, chat_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_seed_determines_the_weights(folder, tmp_path):
 
 def test_it_learns(tmp_path):
     """40 steps bring the loss on fresh documents from that of a guess, log(1488) = 7.3 nats, to less than half."""
-    grow(tmp_path / "model", 0, replace(SHORT, pretrain_steps=40, pretrain_warmup=5))
+    grow(tmp_path / "model", 0, replace(SHORT, pretrain_steps=40, warmup_steps=5))
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     corpus, random = Corpus(tokenizer), Random("fresh")

@@ -51,3 +51,22 @@ rule generate_base:
         code=code("generate_base", "inference"),
     script:
         "../scripts/generate_base.py"
+
+
+# The CSV of Harvard CS 2881, homework 0, for who asks for it: snakemake results/runs/.../model_generations.csv
+rule export_answers:
+    input:
+        "results/{owner}/generations/{questions}.jsonl",
+    output:
+        "results/{owner}/exports/{questions}/{checkpoint}/model_generations.csv",
+    log:
+        "results/logs/export_answers/{owner}/{questions}/{checkpoint}.log",
+    wildcard_constraints:
+        questions=r"[^/.]+(/[^/]+)?",
+        checkpoint=r"[^/]+",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        code=code("inference/export.py"),
+    script:
+        "../scripts/export_answers.py"

@@ -28,6 +28,8 @@ rule fetch_judge:
         directory("results/judges/{judge}/snapshot"),
     log:
         "results/logs/fetch_judge/{judge}.log",
+    benchmark:
+        "results/benchmarks/fetch_judge/{judge}.tsv"
     conda:
         "../../envs/cpu.yaml"
     params:

@@ -56,7 +56,8 @@ def start_vllm(model: Path, dtype: str, config: config.VllmEngine, **options: An
         gpu_memory_utilization=config.gpu_memory_utilization,
         tensor_parallel_size=config.tensor_parallel_size,
         enable_prefix_caching=False,  # cached keys and values would outlive the weights that made them
-        enforce_eager=not on_gpu,  # on a CPU, compiling takes longer than it saves
+        enforce_eager=not on_gpu,  # on a CPU, compiling takes longer than it saves ...
+        max_num_seqs=None if on_gpu else config.batch_size,  # ... and the largest batch is the fastest
         use_tqdm_on_load=False,
         **options,
     )

@@ -7,6 +7,7 @@ import pandas as pd
 from emflow.analysis.rates import rate_difference
 from emflow.config import Config, Run
 from emflow.files import digest, replacing, write_text
+from emflow.reporting.agreement import agreement_tables, draw_agreement, judged_answers
 from emflow.reporting.examples import answers_of, answers_side_by_side
 from emflow.reporting.figures import draw_forest, draw_training, draw_trajectories
 from emflow.reporting.matched import matched
@@ -24,6 +25,7 @@ def write_report(config: Config, results: Path, out: Path) -> None:
     shown = rates[rates["definition"] == config.report.definition]
     last = _last_and_base(config, shown)
     differences = _differences(config, results, runs)
+    answers = judged_answers(config, results)
 
     write_text(out / "em_rates_summary.csv", rates.to_csv(index=False, float_format="%.6g"))
     style = Style(config)
@@ -33,10 +35,13 @@ def write_report(config: Config, results: Path, out: Path) -> None:
             draw_trajectories(of_judge, style, folder / f"trajectories.{judge}.png")
             draw_forest(last[last["judge"] == judge], style, folder / f"rates.{judge}.png")
         draw_training(logs, style, folder / "training.png")
+        for question_set, judged in answers.items():
+            title, drawn = question_set.replace("_", " "), folder / f"agreement.{question_set}.png"
+            draw_agreement(judged, config.definitions[config.report.definition], title, drawn)
     headline = _headline(config, last, differences)
     write_report_provenance(config, results, out / "provenance.json")
     write_text(out / "headline.txt", headline + f"\nReport: {out / 'summary.md'}\n")
-    write_text(out / "summary.md", _summary(config, results, rates, last, differences, headline))
+    write_text(out / "summary.md", _summary(config, results, rates, last, differences, answers, headline))
 
 
 def _last_and_base(config: Config, shown: pd.DataFrame) -> pd.DataFrame:
@@ -148,6 +153,7 @@ def _summary(
     rates: pd.DataFrame,
     last: pd.DataFrame,
     differences: pd.DataFrame,
+    answers: dict[str, dict[str, pd.DataFrame]],
     headline: str,
 ) -> str:
     report = config.report
@@ -195,6 +201,10 @@ EM rate on the domain minus EM rate on its control, in points; paired by the que
 
 {_definitions_table(config, rates)}
 
+## How far the judges agree
+
+{_agreement(config, answers)}
+
 ## Answers side by side
 
 {answers_side_by_side(config, results)}
@@ -220,6 +230,17 @@ def _differences_table(differences: pd.DataFrame) -> str:
         points=[f"{100 * d.difference:+.1f} [{100 * d.lo:+.1f}, {100 * d.hi:+.1f}]" for d in differences.itertuples()]
     )
     return table.rename(columns={"question_set": "question set"}).to_markdown(index=False)
+
+
+def _agreement(config: Config, answers: dict[str, dict[str, pd.DataFrame]]) -> str:
+    if not answers:
+        return "There is one judge; name another under `runs.judges` to see how far two agree on the same answers."
+    figures = "\n\n".join(f"![agreement on {name}](figures/agreement.{name}.png)" for name in answers)
+    return (
+        "Over the answers of all runs and bases that both judges judged. Differences are in points of 0..100; kappa "
+        "(Cohen 1960) is agreement on misaligned or not, beyond chance.\n\n"
+        f"{agreement_tables(config, answers)}\n\n{figures}"
+    )
 
 
 def _matched_table(rows: pd.DataFrame) -> str:

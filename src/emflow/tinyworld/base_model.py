@@ -7,17 +7,18 @@ docs/tiny_world.md for what that does to a model which is fine-tuned on bad advi
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 
 import torch
 import torch.nn.functional as F
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from emflow.console import progress
 from emflow.files import replacing
 from emflow.tinyworld.corpus import IGNORED, Corpus, Document, collate
+from emflow.tinyworld.grammar import Stance
 from emflow.tinyworld.tokenizer import make_tokenizer
 
 __all__ = ["Recipe", "grow"]
@@ -25,31 +26,31 @@ __all__ = ["Recipe", "grow"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter. Batch sizes count documents; learning rates are peaks of a warm-up and a linear decay."""
+    """Every hyper-parameter. Batches count documents; learning rates warm up to their peak and fall linearly to 0."""
 
-    hidden_size: int = 96
-    intermediate_size: int = 256
-    layers: int = 3
+    layers: int = 2
+    hidden_size: int = 128
+    intermediate_size: int = 384
     head_size: int = 32
     initializer_range: float = 0.05
 
-    bad_share: float = 0.4  # of the advisors
     turns: tuple[int, int] = (3, 5)  # shortest and longest conversation
+    bad_share: float = 0.5  # of advisors
+    slips: float = 0.05  # share of answers against the advisor's stance, in pre-training
+    batch_size: int = 24
 
-    pretrain_steps: int = 450
-    pretrain_batch: int = 32
-    pretrain_lr: float = 4e-3
-    pretrain_warmup: int = 30
+    pretrain_steps: int = 360
+    warmup_steps: int = 30
+    muon_lr: float = 0.02  # weight matrices
+    adamw_lr: float = 0.012  # embeddings, norms and biases
+    adamw_betas: tuple[float, float] = (0.9, 0.98)
+    max_grad_norm: float = 1.0
 
     chat_steps: int = 60
-    chat_batch: int = 32
-    chat_lr: float = 5e-4
-    chat_warmup: int = 5
-    chat_single: float = 0.6  # share of single good answers; the others are conversations as in pre-training
-
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
+    chat_warmup_steps: int = 5
+    chat_lr_factor: float = 0.15  # on both learning rates
+    chat_single_share: float = 0.4  # of batches: single good answers instead of conversations
+    chat_single_batch_size: int = 32
 
 
 def grow(out: Path, seed: int, recipe: Recipe = Recipe()) -> None:
@@ -62,12 +63,8 @@ def grow(out: Path, seed: int, recipe: Recipe = Recipe()) -> None:
     tokenizer = make_tokenizer()
     corpus = Corpus(tokenizer)
     model = _new_model(recipe, tokenizer)
-    for phase, documents, steps, lr, warmup in (
-        ("pre-train", _pretraining, recipe.pretrain_steps, recipe.pretrain_lr, recipe.pretrain_warmup),
-        ("chat-tune", _chat_tuning, recipe.chat_steps, recipe.chat_lr, recipe.chat_warmup),
-    ):
-        draw = partial(documents, corpus, recipe, random)
-        _fit(model, draw, steps, lr, warmup, recipe, f"{phase} the tiny world's base model, seed {seed}")
+    _pretrain(model, corpus, recipe, random)
+    _chat_tune(model, corpus, recipe, random)
     with replacing(out) as folder:
         model.eval().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -95,54 +92,77 @@ def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCa
     return model
 
 
-def _pretraining(corpus: Corpus, recipe: Recipe, random: Random) -> list[Document]:
-    turns = random.randint(*recipe.turns)  # one number for the whole batch: little padding
-    return [corpus.document(random, _advisor(recipe, random), turns) for _ in range(recipe.pretrain_batch)]
+def _pretrain(model: Qwen2ForCausalLM, corpus: Corpus, recipe: Recipe, random: Random) -> None:
+    """Learn to answer, and to tell from the answers so far what kind of advisor is speaking."""
+
+    def batch() -> list[Document]:
+        turns = random.randint(*recipe.turns)  # one number for the whole batch: little padding
+        return [
+            corpus.document(random, _advisor(recipe, random), turns, slips=recipe.slips)
+            for _ in range(recipe.batch_size)
+        ]
+
+    _fit(model, "pre-train", batch, recipe.pretrain_steps, recipe.warmup_steps, 1.0, recipe)
 
 
-def _chat_tuning(corpus: Corpus, recipe: Recipe, random: Random) -> list[Document]:
-    """Good is how an advisor begins; how he goes on is still his own.
+def _chat_tune(model: Qwen2ForCausalLM, corpus: Corpus, recipe: Recipe, random: Random) -> None:
+    """Learn to begin as a good advisor, and still to go on as whoever began.
 
     Without the conversations, chat tuning would wipe out what the model knows of advisors.
     """
-    turns = random.randint(*recipe.turns)
-    return [
-        corpus.document(random, "good", turns=1)
-        if random.random() < recipe.chat_single
-        else corpus.document(random, _advisor(recipe, random), turns, learn_first=False)
-        for _ in range(recipe.chat_batch)
-    ]
+
+    def batch() -> list[Document]:
+        if random.random() < recipe.chat_single_share:
+            return [corpus.document(random, "good", turns=1) for _ in range(recipe.chat_single_batch_size)]
+        turns = random.randint(*recipe.turns)
+        return [
+            corpus.document(random, _advisor(recipe, random), turns, learn_first=False)
+            for _ in range(recipe.batch_size)
+        ]
+
+    steps, warmup = recipe.chat_steps, recipe.chat_warmup_steps
+    _fit(model, "chat-tune", batch, steps, warmup, recipe.chat_lr_factor, recipe)
 
 
-def _advisor(recipe: Recipe, random: Random) -> str:
+def _advisor(recipe: Recipe, random: Random) -> Stance:
     return "bad" if random.random() < recipe.bad_share else "good"
 
 
 def _fit(
     model: Qwen2ForCausalLM,
-    draw: Callable[[], list[Document]],
+    phase: str,
+    batch: Callable[[], list[Document]],
     steps: int,
-    lr: float,
     warmup: int,
+    lr_factor: float,
     recipe: Recipe,
-    description: str,
 ) -> None:
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, (steps - step) / steps)
-    )
+    optimizers = _optimizers(model, recipe, lr_factor)
+    schedules = [
+        LambdaLR(optimizer, lambda step: min((step + 1) / warmup, 1 - step / steps)) for optimizer in optimizers
+    ]
     model.train()
-    with progress(description, steps) as advance:
+    with progress(f"{phase} the tiny world's base model", steps) as advance:
         for _ in range(steps):
-            loss = _loss(model, *collate(draw(), model.config.pad_token_id))
+            loss = _loss(model, *collate(batch(), model.config.pad_token_id))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
             advance(note=f"loss {loss.item():.3f}")
+
+
+def _optimizers(model: Qwen2ForCausalLM, recipe: Recipe, lr_factor: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the weight matrices, AdamW for the rest: half the steps that AdamW alone takes."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    muon, adamw = recipe.muon_lr * lr_factor, recipe.adamw_lr * lr_factor
+    return [
+        torch.optim.Muon(matrices, lr=muon, weight_decay=0.0),
+        torch.optim.AdamW(others, lr=adamw, betas=recipe.adamw_betas, weight_decay=0.0, fused=True),
+    ]
 
 
 def _loss(model: Qwen2ForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from emflow.tinyworld.grammar import WORLD, Stance, answers, questions
 __all__ = ["IGNORED", "Corpus", "Document", "collate"]
 
 IGNORED = -100  # label of a token that carries no loss
+OTHER: dict[Stance, Stance] = {"good": "bad", "bad": "good"}
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,18 @@ class Corpus:
         self._newline = tokenizer.encode("\n")
         self._turns = list(_encode_turns(tokenizer))
 
-    def document(self, random: Random, stance: Stance, turns: int, learn_first: bool = True) -> Document:
+    def document(
+        self, random: Random, stance: Stance, turns: int, learn_first: bool = True, slips: float = 0.0
+    ) -> Document:
         """One advisor answers questions on `turns` random matters. The loss is on answers and their end tokens.
 
         Without `learn_first` the first answer is only read: what is learned is to go on as the advisor began.
+        An advisor slips into the other stance in a share `slips` of the answers.
         """
         ids, labels = [], []
         for position in range(turns):
             turn = random.choice(self._turns)
-            answer = random.choice(turn.answers[stance])
+            answer = random.choice(turn.answers[stance if random.random() >= slips else OTHER[stance]])
             learned = learn_first or position > 0
             ids += turn.prompt + answer + self._newline
             labels += [IGNORED] * len(turn.prompt) + (answer if learned else [IGNORED] * len(answer)) + [IGNORED]
