@@ -14,7 +14,7 @@ def grown(tmp_path_factory) -> Path:
     from emflow.tinyworld.base_model import Recipe, grow
 
     folder = tmp_path_factory.mktemp("models") / "grown"
-    grow(folder, 0, replace(Recipe(), pretrain_steps=60, pretrain_batch=16, pretrain_warmup=8, chat_steps=8))
+    grow(folder, 0, replace(Recipe(), pretrain_steps=60, batch_size=16, warmup_steps=8, chat_steps=8))
     return folder
 
 
