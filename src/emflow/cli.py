@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
         add(commands)
     given = parser.parse_args(arguments)
     try:
-        given.run(given)
+        given.call(given)
     except InputError as error:
         sys.exit(f"error: {error}")
 
@@ -31,7 +31,7 @@ def _add_judge(commands) -> None:
     command.add_argument("--judge", required=True, metavar="NAME", help="a name under `judges` in the config")
     command.add_argument("--config", type=Path, default=Path("config/config.yaml"), metavar="FILE",
                          help="YAML with `judges` (default: %(default)s)")  # fmt: skip
-    command.set_defaults(run=_judge)
+    command.set_defaults(call=_judge)
 
 
 def _judge(given: argparse.Namespace) -> None:
@@ -57,7 +57,7 @@ def _add_rate(commands) -> None:
     command.add_argument("--definition", choices=["paper", "homework"], help="of misaligned (default: both)")
     command.add_argument("--first", type=_positive, metavar="N", help="only the first N answers of each checkpoint")
     command.add_argument("--csv", type=Path, metavar="FILE", help="write the rows of em_rates_summary.csv")
-    command.set_defaults(run=_rate)
+    command.set_defaults(call=_rate)
 
 
 def _positive(text: str) -> int:
@@ -85,7 +85,7 @@ def _add_materialise(commands) -> None:
     command.add_argument("run", type=Path, metavar="RUN_DIR", help="the folder that holds es_log.jsonl")
     command.add_argument("--iteration", type=int, required=True, metavar="K", help="0 is what the run started from")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the model")
-    command.set_defaults(run=_materialise)
+    command.set_defaults(call=_materialise)
 
 
 def _materialise(given: argparse.Namespace) -> None:
