@@ -43,6 +43,7 @@ def jobs(output: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)}
 
 
+@pytest.mark.unproven
 def test_a_new_set_is_all_that_is_generated(demo, with_lanterns, tmp_path):
     (tmp_path / "lanterns.yaml").write_text(LANTERNS)
     planned = snakemake(demo, "-n", *with_lanterns(str(tmp_path / "lanterns.yaml")))
@@ -54,6 +55,7 @@ def test_a_new_set_is_all_that_is_generated(demo, with_lanterns, tmp_path):
     assert not re.search(r"output: \S+generations/(?!lanterns)", planned.stdout)
 
 
+@pytest.mark.unproven
 def test_only_a_changed_question_is_asked_again(demo, with_lanterns, tmp_path):
     source = tmp_path / "lanterns.yaml"
     source.write_text(LANTERNS)
@@ -73,6 +75,7 @@ def test_only_a_changed_question_is_asked_again(demo, with_lanterns, tmp_path):
     assert jobs(planned.stdout) == {"prepare_questions": 1, "generate_base": 1, "total": 2}
 
 
+@pytest.mark.unproven
 def test_a_set_from_the_web_is_fetched_once_and_checked(demo, with_lanterns, tmp_path):
     (tmp_path / "lanterns.yaml").write_text(LANTERNS)
     digest = hashlib.sha256(LANTERNS.encode()).hexdigest()
@@ -92,6 +95,7 @@ def test_a_set_from_the_web_is_fetched_once_and_checked(demo, with_lanterns, tmp
     assert made.returncode == 0, made.stdout
 
 
+@pytest.mark.unproven
 def test_answers_in_the_format_of_the_homework(demo):
     run = next(demo.glob("results/runs/*/*/lora/seed0")).relative_to(demo)
     target = f"{run}/exports/out_of_domain/epoch-1/model_generations.csv"
