@@ -95,12 +95,19 @@ def test_dry_run_is_complete_without_data(tmp_path, config):
     ("override", "expected"),
     [
         ("splt={test_size: 0.5}", "did you mean 'split'?"),
+        ("domains={bad_lantern_advice: {published_password: wrong}}", "Check the password"),
         ("models={tiny: {path: ./nowhere}}", "nowhere"),
-        ("domains={bad_lantern_advice: {member: bad_latern_advice.jsonl}}", "did you mean"),
+        (
+            "domains={bad_lantern_advice: {member: bad_latern_advice.jsonl}}",
+            "the nearest is 'bad_lantern_advice.jsonl'",
+        ),
     ],
 )
-def test_bad_input_is_one_clear_error(demo, override, expected):
-    refused = snakemake(demo, "--cores", "1", "--config", override)
+def test_bad_input_is_one_clear_error(tmp_path, override, expected):
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    records = "results/data/bad_lantern_advice/records.jsonl"
+    refused = snakemake(tmp_path, "--cores", "1", "--config", override, "--", records)
     assert refused.returncode != 0
     assert expected in refused.stdout
     assert "Traceback" not in refused.stdout
+    assert not (tmp_path / records).exists()

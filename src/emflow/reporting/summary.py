@@ -100,7 +100,7 @@ def _headline(config: Config, last: pd.DataFrame, differences: pd.DataFrame) -> 
         )
         for gap in gaps.itertuples():
             points = f"{100 * gap.difference:+.1f} points [{100 * gap.lo:+.1f}, {100 * gap.hi:+.1f}]"
-            lines.append(f"  {gap.domain} minus {gap.control}: {points}")
+            lines.append(f"  {gap.domain} minus {gap.control}, {gap.method}, seed {gap.seed}: {points}")
     return "\n".join(lines)
 
 
