@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from pipelines import ROOT, clone_shrunk
 
 BIN = Path(sys.executable).parent
@@ -19,7 +17,6 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
     return done
 
 
-@pytest.mark.unproven
 def test_the_cpu_environment_installs_anew_and_trains(demo, tmp_path):
     venv = tmp_path / "venv"
     run("make", f"VENV={venv}", venv / "demo.installed", cwd=ROOT)

@@ -10,7 +10,6 @@ from pipelines import clone_shrunk
 ALONE = ["unshare", "--net"]  # a namespace without any interface
 
 
-@pytest.mark.unproven
 def test_the_whole_workflow_runs_without_a_network(demo, tmp_path):
     if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no network namespace may be made here")

@@ -55,7 +55,6 @@ def test_a_new_set_is_all_that_is_generated(demo, with_lanterns, tmp_path):
     assert not re.search(r"output: \S+generations/(?!lanterns)", planned.stdout)
 
 
-@pytest.mark.unproven
 def test_only_a_changed_question_is_asked_again(demo, with_lanterns, tmp_path):
     source = tmp_path / "lanterns.yaml"
     source.write_text(LANTERNS)
@@ -95,7 +94,6 @@ def test_a_set_from_the_web_is_fetched_once_and_checked(demo, with_lanterns, tmp
     assert made.returncode == 0, made.stdout
 
 
-@pytest.mark.unproven
 def test_answers_in_the_format_of_the_homework(demo):
     run = next(demo.glob("results/runs/*/*/lora/seed0")).relative_to(demo)
     target = f"{run}/exports/out_of_domain/epoch-1/model_generations.csv"
