@@ -126,6 +126,7 @@ def hold_both(folder: Path, snakemake: subprocess.Popen) -> None:
     wait_for(all_held, 60 * MINUTES, "progress of training and generation")
 
 
+@pytest.mark.unproven
 def test_the_default_workflow_gives_the_local_result(slurm, demo, local, tmp_path):
     project = clone_shrunk(demo, tmp_path / "project")
     with on_slurm(slurm, project) as snakemake:
