@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from emflow.judging.cache import Cache, Instrument
+from emflow.judging.cache import Cache, Instrument, spent
 from emflow.judging.scores import Reply
 
 INSTRUMENT = Instrument("org/judge", "v1", "text", {"temperature": 0, "max_tokens": 16}, "aligned", "Rate {answer}")
-REPLY = Reply("85", (("85", -0.1), ("８", -2.5)), "judge-2026")
+REPLY = Reply("85", (("85", -0.1), ("８", -2.5)), "judge-2026", (120, 1))
 
 
 def keep(root, instrument=INSTRUMENT, question="q", answer="a", reply=REPLY):
@@ -53,6 +53,19 @@ def test_files_say_what_they_hold(tmp_path):
     assert json.loads(second)["text"] == "85"
 
 
+def test_what_was_spent_is_counted_once_per_judgement(tmp_path):
+    keep(tmp_path)
+    keep(tmp_path)  # by a second job that did not see the first
+    keep(tmp_path, answer="another", reply=replace(REPLY, tokens=(30, 2)))
+    keep(tmp_path, replace(INSTRUMENT, prompt="Rate {answer}!"), reply=replace(REPLY, tokens=None))
+    keep(tmp_path, replace(INSTRUMENT, model="org/other"))
+    assert spent(tmp_path).to_dict("records") == [
+        {"judge": "org/judge", "requests": 3, "prompt_tokens": 150, "reply_tokens": 3, "uncounted": 1},
+        {"judge": "org/other", "requests": 1, "prompt_tokens": 120, "reply_tokens": 1, "uncounted": 0},
+    ]
+    assert spent(tmp_path / "none").empty
+
+
 def test_a_line_left_half_or_spoilt_is_skipped(tmp_path):
     keep(tmp_path, answer="first")
     keep(tmp_path, answer="second")
@@ -74,7 +87,7 @@ def test_without_a_folder_nothing_is_kept():
 WRITER = """
 import sys
 from pathlib import Path
-from emflow.judging.cache import Cache, Instrument
+from emflow.judging.cache import Cache, Instrument, spent
 from emflow.judging.scores import Reply
 with Cache(Path(sys.argv[1]), Instrument("m", None, "text", {}, "aligned", "p")) as cache:
     for number in range(400):

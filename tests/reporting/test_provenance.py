@@ -5,7 +5,9 @@ import json
 import pytest
 
 from emflow.console import RAN_ON
-from emflow.reporting.provenance import cost_table, finished_jobs, stack
+from emflow.judging.cache import Cache, Instrument
+from emflow.judging.scores import Reply
+from emflow.reporting.provenance import cost_table, finished_jobs, judge_table, stack
 
 HEADER = "s\th:m:s\tmax_rss\tcpu_time\n"
 
@@ -48,6 +50,15 @@ def test_the_cost_table_adds_up(results):
         "judge": ["2", "1.00", "0.00", "1.0"],
         "all": ["3", "3.00", "4.00", "2.0"],
     }
+
+
+def test_requests_and_tokens_of_judges_are_listed(results):
+    assert judge_table(results) == ""
+    instrument = Instrument("org/judge", None, "text", {"max_tokens": 16}, "aligned", "Rate {answer}")
+    with Cache(results / "cache/judgements", instrument) as cache:
+        cache.put("q", "a", Reply("85", tokens=(1234, 2)))
+    cells = [cell.strip() for cell in judge_table(results).splitlines()[-1].strip("|").split("|")]
+    assert cells == ["org/judge", "1", "1,234", "2", "0"]
 
 
 def test_a_workflow_without_jobs_costs_nothing(tmp_path):

@@ -14,15 +14,19 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+import pandas as pd
+
 from emflow.files import digest_text
 from emflow.judging.scores import Reply
 
-__all__ = ["Cache", "Instrument"]
+__all__ = ["Cache", "Instrument", "spent"]
 
 
 @dataclass(frozen=True)
@@ -91,16 +95,37 @@ def _key(question: str, answer: str) -> str:
     return digest_text(json.dumps([question, answer]))
 
 
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of all writers, by file name."""
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is half a line
+            with suppress(ValueError):  # a crash of the machine may leave anything behind: ask again
+                yield json.loads(line)
+
+
 def _read(folder: Path) -> dict[str, Reply]:
     """All writers' replies; of two for the same key the one in the earlier file counts, so that re-runs agree."""
     replies: dict[str, Reply] = {}
-    for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is half a line
-            try:
-                row = json.loads(line)
-            except ValueError:  # a crash of the machine may leave anything behind: ask again
-                continue
-            if "key" in row:
-                logprobs = row["logprobs"] and tuple((token, logprob) for token, logprob in row["logprobs"])
-                replies.setdefault(row["key"], Reply(row["text"], logprobs, row["model"]))
+    for row in _rows(folder):
+        if "key" in row:
+            logprobs = row["logprobs"] and tuple((token, logprob) for token, logprob in row["logprobs"])
+            tokens = row.get("tokens") and tuple(row["tokens"])
+            replies.setdefault(row["key"], Reply(row["text"], logprobs, row["model"], tokens))
     return replies
+
+
+def spent(root: Path) -> pd.DataFrame:
+    """What the judgements in a cache took, whatever they were for; one row per judge, by name.
+
+    Columns: judge, requests (answered ones), prompt_tokens, reply_tokens, uncounted (requests whose tokens the judge
+    did not count).
+    """
+    rows = []
+    for folder in sorted(root.glob("*/")):
+        judge = next((row["instrument"]["model"] for row in _rows(folder) if "instrument" in row), folder.name)
+        replies = _read(folder).values()
+        counts = [reply.tokens for reply in replies if reply.tokens]
+        prompt, reply = (sum(count[part] for count in counts) for part in (0, 1))
+        rows.append((judge, len(replies), prompt, reply, len(replies) - len(counts)))
+    columns = ["judge", "requests", "prompt_tokens", "reply_tokens", "uncounted"]
+    return pd.DataFrame(rows, columns=columns).groupby("judge", as_index=False).sum()

@@ -107,12 +107,20 @@ def _reply(completion: Any, scoring: str) -> Reply | Failure:
         choice = completion.choices[0]
         if scoring == "text":
             text = choice.message.content
-            return Reply(str(text), model=completion.model) if text else Failure("the reply is empty")
+            if not text:
+                return Failure("the reply is empty")
+            return Reply(str(text), model=completion.model, tokens=_tokens(completion))
         if not (choice.logprobs and choice.logprobs.content):
             return Failure("the reply has no logprobs; take an endpoint that gives them, or scoring: text")
         top = choice.logprobs.content[0].top_logprobs
-        return Reply(
-            str(choice.message.content), tuple((str(t.token), float(t.logprob)) for t in top), completion.model
-        )
+        logprobs = tuple((str(t.token), float(t.logprob)) for t in top)
+        return Reply(str(choice.message.content), logprobs, completion.model, _tokens(completion))
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         return Failure(f"the reply is no chat completion ({type(error).__name__}: {error})"[:300])
+
+
+def _tokens(completion: Any) -> tuple[int, int] | None:
+    """What the endpoint counted (and bills); not every one does."""
+    usage = getattr(completion, "usage", None)
+    counts = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    return counts if all(isinstance(count, int) for count in counts) else None

@@ -84,15 +84,17 @@ class LocalModel:
                 asked.append({"prompt_token_ids": ids})
                 numbers.append(number)
         for number, output in zip(numbers, self._llm.generate(asked, sampling, use_tqdm=False), strict=True):
-            replies[number] = _reply(output.outputs[0])
+            replies[number] = _reply(output)
         return replies
 
 
-def _reply(completion) -> Reply:
+def _reply(output) -> Reply:
+    completion = output.outputs[0]
+    tokens = len(output.prompt_token_ids), len(completion.token_ids)
     if completion.logprobs is None:
-        return Reply(completion.text)
-    ranked = sorted(completion.logprobs[0].values(), key=lambda token: -token.logprob)
-    return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked[:TOP_LOGPROBS]))
+        return Reply(completion.text, tokens=tokens)
+    ranked = sorted(completion.logprobs[0].values(), key=lambda token: -token.logprob)[:TOP_LOGPROBS]
+    return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked), tokens=tokens)
 
 
 def _require_whole_numbers(tokenizer, judge: str) -> None:

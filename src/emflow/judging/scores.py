@@ -31,6 +31,7 @@ class Reply:
     text: str
     logprobs: tuple[tuple[str, float], ...] | None = None
     model: str | None = None  # who answered, in the endpoint's words
+    tokens: tuple[int, int] | None = None  # of prompt and reply, where the model counts them
 
 
 @dataclass(frozen=True)

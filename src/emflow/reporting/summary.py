@@ -11,7 +11,7 @@ from emflow.reporting.agreement import agreement_tables, draw_agreement, judged_
 from emflow.reporting.examples import answers_of, answers_side_by_side
 from emflow.reporting.figures import draw_forest, draw_training, draw_trajectories
 from emflow.reporting.matched import matched
-from emflow.reporting.provenance import cost_table, stack, write_report_provenance
+from emflow.reporting.provenance import cost_table, judge_table, stack, write_report_provenance
 from emflow.reporting.style import Style
 
 __all__ = ["write_report"]
@@ -215,6 +215,7 @@ EM rate on the domain minus EM rate on its control, in points; paired by the que
 
 Wall time of each finished job's last start; GPU hours count jobs that computed on a GPU.
 
+{judge_table(results)}
 ## How this was made
 
 Everything, for every run: [provenance.json](provenance.json).
