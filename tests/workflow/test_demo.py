@@ -11,7 +11,7 @@ import yaml
 from emflow.analysis.rates import rate_difference
 from emflow.config import load_config
 from emflow.files import read_jsonl
-from pipelines import ROOT, snakemake
+from pipelines import ROOT, jobs, snakemake
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,9 @@ def test_dry_run_is_complete_without_data(tmp_path, config):
     (tmp_path / "config").symlink_to(ROOT / "config")
     planned = snakemake(tmp_path, "-n")
     assert planned.returncode == 0
-    jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned.stdout, flags=re.MULTILINE))
-    assert int(jobs["finetune"]) == sum(config.methods[run.method].kind in ("lora", "full") for run in config.expand())
-    assert {"publish_tinyworld", "grow_base", "decrypt", "split", "generate", "judge", "rate", "report"} <= set(jobs)
+    count = jobs(planned.stdout)
+    assert count["finetune"] == sum(config.methods[run.method].kind in ("lora", "full") for run in config.expand())
+    assert {"publish_tinyworld", "grow_base", "decrypt", "split", "generate", "judge", "rate", "report"} <= set(count)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Another workflow can use this one as a module."""
 
-import re
-
-from pipelines import ROOT, snakemake
+from pipelines import ROOT, jobs, snakemake
 
 OTHER = f"""
 configfile: "{ROOT}/config/config.yaml"
@@ -25,6 +23,6 @@ def test_the_workflow_is_a_module(tmp_path):
     (tmp_path / "Snakefile").write_text(OTHER)
     planned = snakemake(tmp_path, "-n", "--snakefile", tmp_path / "Snakefile")
     assert planned.returncode == 0, planned.stdout
-    jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned.stdout, flags=re.MULTILINE))
-    assert jobs["own"] == jobs["emflow_report"] == "1"
-    assert {"emflow_grow_base", "emflow_finetune", "emflow_generate", "emflow_judge"} <= jobs.keys()
+    count = jobs(planned.stdout)
+    assert count["own"] == count["emflow_report"] == 1
+    assert {"emflow_grow_base", "emflow_finetune", "emflow_generate", "emflow_judge"} <= count.keys()
