@@ -148,8 +148,8 @@ class Slurm:
         self.kill_node()
         self.run("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=power")
         self.start_node()
-        for job in lost:  # Slurm would wait two minutes
-            self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        for job in lost:  # Slurm waits two minutes, so that orders to end the lost job do not reach its next start
+            self.run("scontrol", "update", f"JobId={job}", "StartTime=now+20")
 
     def stop(self) -> None:
         if "slurmctld" in self.daemons:
