@@ -1,6 +1,6 @@
-"""What planning costs: `snakemake -n` for a large study, against the default config.
+"""What planning costs: `snakemake -n` for a large study, against the default config, and a run with nothing to do.
 
-    python bench/dag.py      # prints jobs, seconds and peak memory of both
+    python bench/dag.py      # prints jobs, seconds and peak memory of each
 
 The study: 5 models x 3 domains x 6 methods x 3 seeds x 7 checkpoints x 4 question sets x 2 judges. Checkpoints cost
 nothing here: one job trains, or answers for, all of a run's.
@@ -52,35 +52,72 @@ def study() -> dict:
 def plan(overlay: dict | None = None) -> Planned:
     """`snakemake -n` in an empty folder: no data, no models."""
     with tempfile.TemporaryDirectory() as temporary:
+        said, *took = _measured(_command(Path(temporary), overlay, "-n"))
+    return Planned(_jobs(said), *took)
+
+
+def run_again(overlay: dict | None = None) -> Planned:
+    """`snakemake` where all is done: every output is there (empty), with Snakemake's record of how it was made."""
+    with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        said, *_ = _measured(_command(folder, overlay, "-n", "--summary"))
+        for line in said.splitlines():
+            output, *columns = line.split("\t")
+            if len(columns) < 5 or output == "output_file":
+                continue
+            path = folder / output
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix:
+                path.touch()
+            else:  # checkpoints, figures
+                path.mkdir(exist_ok=True)
+        _measured(_command(folder, overlay, "--touch", "--cores", "1"))
+        said, *took = _measured(_command(folder, overlay, "--cores", "1"))
+    if "Nothing to be done" not in said:
+        raise RuntimeError(said[-3000:])
+    return Planned({"total": 0}, *took)
+
+
+def _command(folder: Path, overlay: dict | None, *arguments: str) -> list[str | Path]:
+    if not (folder / "config").exists():
         (folder / "config").symlink_to(ROOT / "config")
-        command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "reason", "rules", "--snakefile"]
-        command += [ROOT / "Snakefile", "--directory", folder]
-        if overlay:
-            (folder / "study.yaml").write_text(yaml.safe_dump(overlay))
-            command += ["--configfile", ROOT / "config/config.yaml", folder / "study.yaml"]
+    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "reason", "rules", "--snakefile"]
+    command += [ROOT / "Snakefile", "--directory", folder]
+    if overlay:
+        (folder / "study.yaml").write_text(yaml.safe_dump(overlay))
+        command += ["--configfile", ROOT / "config/config.yaml", folder / "study.yaml"]
+    return command
+
+
+def _measured(command: list[str | Path]) -> tuple[str, float, float, float]:
+    """What it says; wall seconds, CPU seconds, and peak megabytes of the process itself."""
+    with tempfile.TemporaryFile("w+") as out:
         started = time.perf_counter()
-        with open(folder / "out", "w+") as out:
-            pid = os.posix_spawn(
-                sys.executable,
-                list(map(str, command)),
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)],
-            )
-            _, status, usage = os.wait4(pid, 0)
-            seconds = time.perf_counter() - started
-            out.seek(0)
-            said = out.read()
+        pid = os.posix_spawn(
+            sys.executable,
+            list(map(str, command)),
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)],
+        )
+        _, status, usage = os.wait4(pid, 0)
+        seconds = time.perf_counter() - started
+        out.seek(0)
+        said = out.read()
     if status:
         raise RuntimeError(said[-3000:])
-    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", said, flags=re.MULTILINE)}
-    return Planned(jobs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return said, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def _jobs(plan: str) -> dict[str, int]:
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", plan, flags=re.MULTILINE)}
 
 
 if __name__ == "__main__":
-    print(f"{'':<10}{'jobs':>8}{'seconds':>10}{'CPU s':>8}{'MB':>8}")
-    for name, overlay in (("default", None), ("study", study())):
-        planned = plan(overlay)
-        print(
-            f"{name:<10}{planned.jobs['total']:>8}{planned.seconds:>10.1f}{planned.cpu_seconds:>8.1f}{planned.megabytes:>8.0f}"
-        )
+    print(f"{'':<24}{'jobs':>8}{'seconds':>10}{'CPU s':>8}{'MB':>8}")
+    for name, measure, overlay in (
+        ("default, planned", plan, None),
+        ("study, planned", plan, study()),
+        ("study, nothing to do", run_again, study()),
+    ):
+        seen = measure(overlay)
+        print(f"{name:<24}{seen.jobs['total']:>8}{seen.seconds:>10.1f}{seen.cpu_seconds:>8.1f}{seen.megabytes:>8.0f}")
