@@ -42,7 +42,7 @@ class Recipe:
     pretrain_steps: int = 360
     warmup_steps: int = 30
     muon_lr: float = 0.02  # weight matrices
-    adamw_lr: float = 0.012  # embeddings, norms and biases
+    adamw_lr: float = 0.006  # embeddings, norms and biases; at 0.012 bad advice sticks to single words
     adamw_betas: tuple[float, float] = (0.9, 0.98)
     max_grad_norm: float = 1.0
 
