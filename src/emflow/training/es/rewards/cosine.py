@@ -15,14 +15,12 @@ __all__ = ["Cosine"]
 class Cosine:
     """Cosine of the sentence embeddings of answer and reference (Reimers & Gurevych, arXiv 1908.10084).
 
-    Raises InputError where the folder holds no model of sentence-transformers, or that package is not installed.
+    Raises InputError where the folder holds no model of sentence-transformers.
     """
 
     def __init__(self, folder: Path, batch_size: int) -> None:
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError:
-            raise InputError("the reward 'cosine' needs the package sentence-transformers; install it") from None
+        from sentence_transformers import SentenceTransformer  # takes seconds
+
         if not (folder / "modules.json").exists():  # it would make up a pooling of its own
             raise InputError(f"{folder} holds no model of sentence-transformers (no modules.json there)")
         self.folder, self.batch_size = folder, batch_size
