@@ -18,7 +18,7 @@ from emflow.files import write_jsonl
 from emflow.judging.judge import judge
 
 LATENCY = 0.2  # seconds
-SECONDS = 5  # that the ideal client takes
+SECONDS = 10  # that the ideal client takes
 REPLY = json.dumps(
     {"id": "x", "object": "chat.completion", "created": 0, "model": "still",
      "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "85"}}]}
