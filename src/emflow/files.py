@@ -53,6 +53,7 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
 
     The lock ends with its process, however that ends.
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "w") as file:
             fcntl.lockf(file, fcntl.LOCK_EX)  # a record lock: NFS and parallel file systems keep it across machines
