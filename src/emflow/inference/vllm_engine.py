@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vllm import LLM
     from vllm.lora.request import LoRARequest
 
-__all__ = ["VllmEngine", "start_vllm"]
+__all__ = ["VllmEngine", "pack_weights", "start_vllm"]
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives and dies with this process
@@ -48,7 +48,9 @@ def start_vllm(model: Path, dtype: str, config: config.VllmEngine, **options: An
         ) from None
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
-        _keep_weights_in_place()
+        from vllm.model_executor.layers import utils
+
+        utils.dispatch_cpu_unquantized_gemm = _pack
     return LLM(
         str(model),
         dtype=dtype,
@@ -63,16 +65,28 @@ def start_vllm(model: Path, dtype: str, config: config.VllmEngine, **options: An
     )
 
 
-def _keep_weights_in_place() -> None:
-    """On a CPU, vLLM packs each weight into a copy of its own kind, which later changes of the weight do not reach: its
-    own reload forgets the tied lm_head. Layers shall compute from the weight itself."""
-    from vllm.model_executor.layers import utils
+def pack_weights(model: torch.nn.Module) -> None:
+    """Where vLLM computes from a packed copy of each weight (on a CPU), pack anew: the weights have changed."""
+    for layer in model.modules():
+        if hasattr(layer, "cpu_linear"):
+            _pack(layer)
 
-    def compute_from_weight(layer: torch.nn.Module, remove_weight: bool) -> None:
-        if layer.weight.ndim == 2:
-            layer.cpu_linear = torch.nn.functional.linear
 
-    utils.dispatch_cpu_unquantized_gemm = compute_from_weight
+def _pack(layer: torch.nn.Module, remove_weight: bool = False) -> None:
+    """In place of vLLM's own, which throws the weight away, and which its reload of weights forgets for a tied lm_head.
+
+    A packed matrix multiplies more than twice as fast; a layer that cannot be packed computes from the weight itself.
+    """
+    from vllm import _custom_ops as ops
+
+    if layer.weight.ndim != 2:
+        return
+    try:
+        packed = ops.create_onednn_mm(layer.weight.t(), 32)
+    except (AttributeError, RuntimeError):  # vLLM built without oneDNN; a dtype that it lacks
+        layer.cpu_linear = torch.nn.functional.linear
+    else:
+        layer.cpu_linear = lambda x, weight, bias: ops.onednn_mm(packed, x, bias)
 
 
 class VllmEngine:
@@ -101,6 +115,8 @@ class VllmEngine:
         if weights != self.weights:
             _check_same_tensors(weights, self.path)
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
+            if not torch.cuda.is_available():
+                self.llm.apply_model(pack_weights)
             self.weights = weights
 
     def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:

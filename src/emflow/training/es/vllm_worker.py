@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from emflow.files import InputError
+from emflow.inference.vllm_engine import pack_weights
 from emflow.training.es.noise import Noise
 from emflow.training.es.weights import Weights, read_masters, tensor_names
 
@@ -36,7 +37,10 @@ class EsWorker:
 
     def es(self, move: str, *arguments: Any) -> Any:
         """Call a method of `Weights`."""
-        return getattr(self.es_weights, move)(*arguments)
+        result = getattr(self.es_weights, move)(*arguments)
+        if move in ("perturb", "restore"):
+            pack_weights(self.model_runner.get_model())
+        return result
 
 
 def _untied(names: set[str], model: torch.nn.Module) -> list[str]:
