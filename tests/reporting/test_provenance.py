@@ -29,6 +29,7 @@ def results(tmp_path):
         "1800.0\t0:30:00\t1024.0\t3\n",
         "it says nothing of its machine\n",
     )
+    job("prepare_questions/free", "0.1\t0:00:00\t-\t-\n", f"12:00 INFO {RAN_ON}{kite}\n")
     return tmp_path
 
 
@@ -48,7 +49,8 @@ def test_the_cost_table_adds_up(results):
     assert table == {
         "finetune": ["1", "2.00", "4.00", "2.0"],
         "judge": ["2", "1.00", "0.00", "1.0"],
-        "all": ["3", "3.00", "4.00", "2.0"],
+        "prepare_questions": ["1", "0.00", "0.00", "not seen"],
+        "all": ["4", "3.00", "4.00", "2.0"],
     }
 
 

@@ -82,7 +82,7 @@ def cost_table(results: Path) -> str:
             "jobs": total["jobs"].map("{:.0f}".format),
             "hours": (total["seconds"] / 3600).map("{:.2f}".format),
             "GPU hours": (total["gpu"] / 3600).map("{:.2f}".format),
-            "peak memory GB": (total["mb"] / 1024).map("{:.1f}".format),
+            "peak memory GB": (total["mb"] / 1024).map("{:.1f}".format, na_action="ignore").fillna("not seen"),
         }
     )
     return table.to_markdown(disable_numparse=True)
