@@ -14,6 +14,9 @@ SOURCE = PROJECT / "src"
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
 os.environ.update(HF_HUB_OFFLINE="1")  # jobs read local folders; only scripts/fetch_model.py goes online
+# Training on a CPU makes and drops the same buffers at each step: glibc shall keep them rather than give each back to
+# the system, which clears the pages anew.
+os.environ.update(MALLOC_MMAP_THRESHOLD_=str(32 << 20), MALLOC_TRIM_THRESHOLD_=str(1 << 30))
 os.environ[PATHS] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get(PATHS)])])
 
 from emflow.config import is_local, is_url, load_config

@@ -13,7 +13,7 @@ rule generate:
         "results/benchmarks/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.tsv"
     conda:
         f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
-    threads: 2
+    threads: cores_by_model
     resources:
         **resources_by_model("generate"),
     params:
@@ -40,7 +40,7 @@ rule generate_base:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
         f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
-    threads: 2
+    threads: cores_by_model
     resources:
         **resources_by_model("generate"),
     params:

@@ -19,6 +19,11 @@ FIXED = Need(6, 60)  # whatever the model: Python, CUDA and the data; loading, a
 SMALL = 0.1  # billion parameters, under which a GPU is no faster than a few cores
 
 
+def cores_by_model(wildcards):
+    """CPU cores of a job: a second one gains next to nothing with a small model, and runs another job instead."""
+    return 1 if CONFIG.models[wildcards.model].parameters < SMALL else 2
+
+
 def resources_by_model(work, model=lambda wildcards: CONFIG.models[wildcards.model], copies=lambda wildcards: 1):
     """Resources of a rule that loads `model(wildcards)`; `work` names a key of NEEDS, or a function of wildcards does.
 

@@ -14,7 +14,7 @@ rule finetune:
         method=methods_of("lora", "full"),
     conda:
         "../../envs/cpu.yaml"
-    threads: 2
+    threads: cores_by_model
     resources:
         **resources_by_model(lambda w: CONFIG.methods[w.method].kind),
     params:
