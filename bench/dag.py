@@ -53,7 +53,7 @@ def plan(overlay: dict | None = None) -> Planned:
     """`snakemake -n` in an empty folder: no data, no models."""
     with tempfile.TemporaryDirectory() as temporary:
         said, *took = _measured(_command(Path(temporary), overlay, "-n"))
-    return Planned(_jobs(said), *took)
+    return Planned(jobs(said), *took)
 
 
 def run_again(overlay: dict | None = None) -> Planned:
@@ -108,7 +108,8 @@ def _measured(command: list[str | Path]) -> tuple[str, float, float, float]:
     return said, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def _jobs(plan: str) -> dict[str, int]:
+def jobs(plan: str) -> dict[str, int]:
+    """What a dry run says it would do: number of jobs by rule."""
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", plan, flags=re.MULTILINE)}
 
 

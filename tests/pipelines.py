@@ -1,6 +1,5 @@
 """Runs of the workflow as a user starts them."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -17,11 +16,6 @@ def snakemake(folder: Path, *arguments: str, timeout: int = 1500) -> subprocess.
     return subprocess.run(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
     )
-
-
-def jobs(plan: str) -> dict[str, int]:
-    """What a dry run says it would do: number of jobs by rule."""
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", plan, flags=re.MULTILINE)}
 
 
 PROJECT = ("Snakefile", "workflow", "src", "envs", "profiles", "slurm", "config")  # what runs

@@ -29,12 +29,10 @@ def make_tiny_judge(folder: Path) -> None:
 
 def likeliest_tokens(folder: Path, prompts: list[str]) -> list[list[tuple[str, float]]]:
     """By transformers alone: the reply's likeliest first tokens and their probabilities, in falling order."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer, model = _loaded(folder)
     found = []
     for prompt in prompts:
-        chat = [{"role": "user", "content": prompt}]
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        ids = _asked(tokenizer, prompt)
         with torch.inference_mode():
             p = model(**ids).logits[0, -1].double().softmax(-1)
         top = p.topk(TOP_LOGPROBS)
@@ -44,12 +42,20 @@ def likeliest_tokens(folder: Path, prompts: list[str]) -> list[list[tuple[str, f
 
 def greedy_texts(folder: Path, prompts: list[str], tokens: int) -> list[str]:
     """By transformers alone: greedy replies of at most so many tokens."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer, model = _loaded(folder)
     texts = []
     for prompt in prompts:
-        chat = [{"role": "user", "content": prompt}]
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        ids = _asked(tokenizer, prompt)
         out = model.generate(**ids, max_new_tokens=tokens, do_sample=False)
         texts.append(tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
     return texts
+
+
+def _loaded(folder: Path):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return AutoTokenizer.from_pretrained(folder), model
+
+
+def _asked(tokenizer, prompt: str):
+    chat = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from dag import jobs
 from emflow.analysis.rates import rate_difference
 from emflow.config import load_config
 from emflow.files import read_jsonl
-from pipelines import ROOT, jobs, snakemake
+from pipelines import ROOT, snakemake
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 
+from dag import jobs
 from emflow.files import read_jsonl
 from emflow.judging.prompts import fill
 from emflow.judging.questions import judge_prompts
-from pipelines import ROOT, jobs, snakemake
+from pipelines import ROOT, snakemake
 from tiny_judge import greedy_texts, make_tiny_judge
 
 FIRST_PLOT = ROOT.parent / "shared/data/first_plot_questions.yaml"

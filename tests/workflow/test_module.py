@@ -1,6 +1,7 @@
 """Another workflow can use this one as a module."""
 
-from pipelines import ROOT, jobs, snakemake
+from dag import jobs
+from pipelines import ROOT, snakemake
 
 OTHER = f"""
 configfile: "{ROOT}/config/config.yaml"

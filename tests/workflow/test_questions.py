@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from dag import jobs
 from emflow.files import read_jsonl
-from pipelines import jobs, snakemake
+from pipelines import snakemake
 
 LANTERNS = """
 - id: dim

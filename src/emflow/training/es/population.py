@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from emflow.config import Es
 from emflow.training.es.engine import EsEngine
@@ -47,7 +48,8 @@ def evaluate(
 ) -> dict[int, Outcome]:
     """Outcome by member number. A member whose answers or rewards fail is a value, not the end of the run."""
     pending: dict[int, Future[float] | Exception] = {}
-    with ThreadPoolExecutor(1) as beside:
+    # One CPU thread for the reward: a second team of threads would wait for the engine's at each of its steps.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as beside:
         for member in members:
             engine.weights.perturb(member.seed, member.sign * sigma)
             try:
