@@ -43,6 +43,8 @@ ReturnToService=2
 KillWait=3
 OverTimeLimit=0
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 CompleteWait=0
 MinJobAge=7200
 SlurmdTimeout=300
@@ -52,6 +54,7 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=16 Sockets=1 CoresPerSocket=16 ThreadsPe
 Gres=gpu:fake:2 State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10
 """
 
 
@@ -144,11 +147,25 @@ class Slurm:
 
     def lose_node(self) -> None:
         """A power cut, noticed by the controller; the node is back soon, and its jobs start again under their ids."""
-        lost = [line.split()[0] for line in self.jobs("%i %T") if line.endswith(" RUNNING")]
+        lost = self._jobs_in("RUNNING")
         self.kill_node()
         self.run("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=power")
         self.start_node()
-        for job in lost:  # Slurm waits two minutes, so that orders to end the lost job do not reach its next start
+        self._hasten(lost)
+
+    def preempt(self) -> None:
+        """A job of a partition that goes first takes all GPUs for a moment; who had them starts again under his id."""
+        lost = self._jobs_in("RUNNING")
+        self.run("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=true")
+        wait_for(lambda: lost <= self._jobs_in("PENDING"), 120, "preemption")
+        self._hasten(lost)
+
+    def _jobs_in(self, state: str) -> set[str]:
+        return {line.split()[0] for line in self.jobs("%i %T") if line.endswith(f" {state}")}
+
+    def _hasten(self, lost: set[str]) -> None:
+        """Slurm waits two minutes, so that orders to end the lost job do not reach its next start."""
+        for job in lost:
             self.run("scontrol", "update", f"JobId={job}", "StartTime=now+20")
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ INTRODUCTION = """# The config
 
 `config.yaml` is the default: the tiny world. Change a key by an overlay, never in place:
 
-    snakemake --cores all --configfile config/experiments/NAME.yaml   # merged over the default, key by key; lists replace lists
+    snakemake --cores all --configfile config/experiments/NAME.yaml   # merged, key by key; lists replace lists
 
 `runs` says what is run; the other sections define what its names mean, so an overlay may define more than it runs. An
 unknown key stops the workflow at once and names the nearest valid one. Editors that read `schema.json` complete keys.

@@ -35,9 +35,9 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
 
 
 @pytest.fixture(scope="module")
-def local(demo, tmp_path_factory) -> Path:
-    """The same without Slurm: what must come out."""
-    folder = clone_shrunk(demo, tmp_path_factory.mktemp("local") / "project")
+def local(tmp_path_factory) -> Path:
+    """The same without Slurm: what must come out. It grows its own base model rather than wait for the demo's."""
+    folder = clone_shrunk(None, tmp_path_factory.mktemp("local") / "project")
     done = start(folder, os.environ, "--cores", "2", "all", TRAINING).wait(60 * MINUTES)
     assert done == 0, output(folder)
     return folder
@@ -126,8 +126,8 @@ def hold_both(folder: Path, snakemake: subprocess.Popen) -> None:
     wait_for(all_held, 60 * MINUTES, "progress of training and generation")
 
 
-def test_the_default_workflow_gives_the_local_result(slurm, demo, local, tmp_path):
-    project = clone_shrunk(demo, tmp_path / "project")
+def test_the_default_workflow_gives_the_local_result(slurm, local, tmp_path):
+    project = clone_shrunk(local, tmp_path / "project")
     with on_slurm(slurm, project) as snakemake:
         assert snakemake.wait(60 * MINUTES) == 0, output(project)
     for path in sorted((local / "results").rglob("*.jsonl")):
@@ -155,24 +155,32 @@ def test_jobs_over_their_time_limit_get_more_and_continue(slurm, local, tmp_path
     assert sorted(limit > "1:00" for state, limit in ends if state == "COMPLETED") == [True, True]
 
 
-def test_jobs_of_a_dead_node_are_requeued_and_continue(slurm, local, tmp_path):
+def test_preempted_jobs_and_those_of_a_dead_node_are_requeued_and_continue(slurm, local, tmp_path):
     folder = half_done(local, tmp_path / "project")
     before = len(slurm.jobs())
     with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick()) as snakemake:
+        hold_both(folder, snakemake)
+        slurm.preempt()
         hold_both(folder, snakemake)
         slurm.lose_node()
         assert snakemake.wait(60 * MINUTES) == 0, output(folder)
     assert_same_ends(folder, local)
     ends = [line.split()[1] for line in slurm.jobs("%i %T") if int(line.split()[0]) > before]
-    assert ends == ["COMPLETED"] * 2  # under their old ids
+    assert ends == ["COMPLETED"] * 3  # both under their old ids, and the one that preempted them
 
 
-def test_the_next_run_continues_after_scancel(slurm, local, tmp_path):
+def test_the_next_run_continues_after_scancel_and_after_ctrl_c(slurm, local, tmp_path):
     folder = half_done(local, tmp_path / "project")
     with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick("--retries", "0")) as snakemake:
         hold_both(folder, snakemake)
         slurm.run("scancel", "--user=root")
         assert snakemake.wait(60 * MINUTES) != 0
     assert not (folder / TRAINING).exists() and both_have_progress(folder)
+    with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick()) as snakemake:
+        hold_both(folder, snakemake)
+        snakemake.send_signal(signal.SIGINT)
+        assert snakemake.wait(60 * MINUTES) != 0
+    left = [job for job in slurm.jobs("%T") if job in ("PENDING", "RUNNING")]
+    assert not left and not (folder / TRAINING).exists() and both_have_progress(folder)
     assert start(folder, os.environ, "--cores", "2", TRAINING, ANSWERS).wait(60 * MINUTES) == 0, output(folder)
     assert_same_ends(folder, local)
