@@ -9,17 +9,8 @@ from emflow.tinyworld.grammar import answers, questions
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests out between two workers: a file stays on one of them, and so does all that needs the demo.
-
-    The longest come first: Slurm's, which wait most of the time, beside the demo.
-    """
-
-    def group(item: pytest.Item) -> str:
-        return "demo" if "demo" in item.fixturenames else item.path.stem
-
-    items.sort(key=lambda item: (group(item) != "test_slurm", group(item) != "demo"))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    """Two workers share out the files: the longest first, Slurm's, which wait most of the time, beside the demo."""
+    items.sort(key=lambda item: (item.path.stem != "test_slurm", item.path.parent.name != "workflow"))
 
 
 @pytest.fixture(scope="session")
