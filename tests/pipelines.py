@@ -32,11 +32,10 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def clone_shrunk(grown: Path | None, folder: Path) -> Path:
-    """A clone whose default config takes a minute; with the base model of `grown`, a folder of a finished run."""
+def clone_shrunk(grown: Path, folder: Path) -> Path:
+    """A clone whose default config takes a minute, with the base model of the folder `grown`."""
     clone(folder)
-    if grown:
-        shutil.copytree(grown / "results/tinyworld", folder / "results/tinyworld")
+    shutil.copytree(grown / "results/tinyworld", folder / "results/tinyworld")
     config = yaml.safe_load((folder / "config/config.yaml").read_text())
     config["models"]["tiny"]["parameters"] = 0.5  # large enough to ask for a GPU
     config["runs"] |= {"domains": ["bad_lantern_advice"], "methods": ["lora"]}

@@ -17,10 +17,10 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
     return done
 
 
-def test_the_cpu_environment_installs_anew_and_trains(demo, tmp_path):
+def test_the_cpu_environment_installs_anew_and_trains(grown, tmp_path):
     venv = tmp_path / "venv"
     run("make", f"VENV={venv}", venv / "demo.installed", cwd=ROOT)
-    folder = clone_shrunk(demo, tmp_path / "project")
+    folder = clone_shrunk(grown, tmp_path / "project")
     index = "results/runs/tiny/bad_lantern_advice/lora/seed0/checkpoints.json"
     run(venv / "bin/snakemake", "--cores", "2", index, cwd=folder)
     assert (folder / index).exists()

@@ -35,9 +35,9 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory) -> Path:
-    """The same without Slurm: what must come out. It grows its own base model rather than wait for the demo's."""
-    folder = clone_shrunk(None, tmp_path_factory.mktemp("local") / "project")
+def local(grown, tmp_path_factory) -> Path:
+    """The same without Slurm: what must come out."""
+    folder = clone_shrunk(grown, tmp_path_factory.mktemp("local") / "project")
     done = start(folder, os.environ, "--cores", "2", "all", TRAINING).wait(60 * MINUTES)
     assert done == 0, output(folder)
     return folder
@@ -126,8 +126,8 @@ def hold_both(folder: Path, snakemake: subprocess.Popen) -> None:
     wait_for(all_held, 60 * MINUTES, "progress of training and generation")
 
 
-def test_the_default_workflow_gives_the_local_result(slurm, local, tmp_path):
-    project = clone_shrunk(local, tmp_path / "project")
+def test_the_default_workflow_gives_the_local_result(slurm, grown, local, tmp_path):
+    project = clone_shrunk(grown, tmp_path / "project")
     with on_slurm(slurm, project) as snakemake:
         assert snakemake.wait(60 * MINUTES) == 0, output(project)
     for path in sorted((local / "results").rglob("*.jsonl")):

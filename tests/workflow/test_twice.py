@@ -10,8 +10,8 @@ from pipelines import clone_shrunk
 RUN = "results/runs/tiny/bad_lantern_advice/lora/seed0"
 
 
-def test_a_training_started_twice_at_once_is_whole(demo, tmp_path):
-    folder = clone_shrunk(demo, tmp_path / "project")
+def test_a_training_started_twice_at_once_is_whole(grown, tmp_path):
+    folder = clone_shrunk(grown, tmp_path / "project")
     snakemake = [sys.executable, "-m", "snakemake", "--cores", "1", "--nolock", f"{RUN}/checkpoints.json"]
     subprocess.run([*snakemake[:-1], "results/data/bad_lantern_advice/train.jsonl"], cwd=folder, check=True)
     both = [subprocess.Popen(snakemake, cwd=folder) for _ in range(2)]
