@@ -118,9 +118,10 @@ def hold_both(folder: Path, snakemake: subprocess.Popen) -> None:
 
     def all_held() -> bool:
         assert snakemake.poll() is None, output(folder)
-        for script in [script for script, progressed in to_hold.items() if progressed(folder)]:
-            os.kill(script_process(folder, script), signal.SIGSTOP)
-            del to_hold[script]
+        for script, progressed in list(to_hold.items()):
+            if progressed(folder) and (process := script_process(folder, script)):
+                os.kill(process, signal.SIGSTOP)
+                del to_hold[script]
         return not to_hold
 
     wait_for(all_held, 60 * MINUTES, "progress of training and generation")
