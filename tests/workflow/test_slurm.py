@@ -170,18 +170,12 @@ def test_preempted_jobs_and_those_of_a_dead_node_are_requeued_and_continue(slurm
     assert ends == ["COMPLETED"] * 3  # both under their old ids, and the one that preempted them
 
 
-def test_the_next_run_continues_after_scancel_and_after_ctrl_c(slurm, local, tmp_path):
+def test_the_next_run_continues_after_scancel(slurm, local, tmp_path):
     folder = half_done(local, tmp_path / "project")
     with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick("--retries", "0")) as snakemake:
         hold_both(folder, snakemake)
         slurm.run("scancel", "--user=root")
         assert snakemake.wait(60 * MINUTES) != 0
     assert not (folder / TRAINING).exists() and both_have_progress(folder)
-    with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick()) as snakemake:
-        hold_both(folder, snakemake)
-        snakemake.send_signal(signal.SIGINT)
-        assert snakemake.wait(60 * MINUTES) != 0
-    left = [job for job in slurm.jobs("%T") if job in ("PENDING", "RUNNING")]
-    assert not left and not (folder / TRAINING).exists() and both_have_progress(folder)
     assert start(folder, os.environ, "--cores", "2", TRAINING, ANSWERS).wait(60 * MINUTES) == 0, output(folder)
     assert_same_ends(folder, local)
