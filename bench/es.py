@@ -164,11 +164,11 @@ def compare(start: Path, method: Es, records: list[dict], repeats: int) -> None:
     named = {
         part: f"{100 * shares[part] / whole:.1f} %" for part in ("generate", "perturb", "update", "restore", "reward")
     }
-    print(f"  of an iteration's time: {named} (reward runs beside generation; one restore at the end of a run)")
+    print(f"  of an iteration's time: {named} (one restore at the end of a run)")
 
 
 def ranks(folder: Path, start: Path, method: Es, train: Path, count: int) -> float:
-    """Seconds per iteration with this many ranks of one thread each, from the second iteration on."""
+    """Seconds per iteration with this many ranks of one core each, from the second iteration on."""
     out = folder / f"ranks{count}"
     job = Job(start=start, model="bench", domain="bench", method=method, seed=0, train=train, out=out)
     path = folder / f"job{count}.json"
@@ -176,7 +176,13 @@ def ranks(folder: Path, start: Path, method: Es, train: Path, count: int) -> flo
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command = [*torchrun, "-m", "emflow.training.es", str(path)]
     log, seen = out / "train.progress/es_log.jsonl", {}
-    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL) as process:
+    cores = sorted(os.sched_getaffinity(0))[:count]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    ) as process:
         while process.poll() is None:
             if log.exists():
                 seen.setdefault(log.read_bytes().count(b"\n") - 1, time.perf_counter())

@@ -19,6 +19,7 @@ from slurm import Slurm, missing, script_process, wait_for
 RUNS = "results/runs/tiny/bad_lantern_advice/lora"
 TRAINING = f"{RUNS}/seed1/checkpoints.json"
 ANSWERS = f"{RUNS}/seed0/generations/out_of_domain.jsonl"
+GRES = [f"{rule}:{ask}" for rule in ("finetune", "generate") for ask in ("gpu=0", "gres='gpu:1'")]
 MINUTES = 15  # after which a test is stuck
 
 
@@ -48,7 +49,12 @@ def start(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Pope
     env = {key: value for key, value in env.items() if key not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
     with open(folder / "snakemake.out", "ab") as log:
         return subprocess.Popen(
-            ["snakemake", *arguments], cwd=folder, env=env | {"PATH": path}, stdout=log, stderr=subprocess.STDOUT
+            ["snakemake", *arguments],
+            cwd=folder,
+            env=env | {"PATH": path},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
 
 
@@ -143,17 +149,18 @@ def test_the_default_workflow_gives_the_local_result(slurm, grown, local, tmp_pa
     assert on_gpus and all("finetune" in job or "generate" in job for job in on_gpus)
 
 
-def test_jobs_over_their_time_limit_get_more_and_continue(slurm, local, tmp_path):
+def test_jobs_over_their_limits_get_more_and_continue(slurm, local, tmp_path):
+    """Training is over its time; generation over its memory, which this Slurm looks at once a minute."""
     folder = half_done(local, tmp_path / "project")
-    limits = ("--set-resources", "finetune:runtime=attempt", "generate:runtime=attempt")
+    limits = ("--set-resources", "finetune:runtime=attempt", "generate:mem_mb=300+4000*(attempt-1)")
     before = len(slurm.jobs())
     with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick(*limits)) as snakemake:
         hold_both(folder, snakemake)
         assert snakemake.wait(60 * MINUTES) == 0, output(folder)
     assert_same_ends(folder, local)
-    ends = [line.split()[1:] for line in slurm.jobs("%i %T %l") if int(line.split()[0]) > before]
-    assert ends.count(["TIMEOUT", "1:00"]) == 2
-    assert sorted(limit > "1:00" for state, limit in ends if state == "COMPLETED") == [True, True]
+    ends = [line.split()[1:] for line in slurm.jobs("%i %T %l %m") if int(line.split()[0]) > before]
+    assert ["TIMEOUT", "1:00"] in [end[:2] for end in ends]
+    assert sorted(state for state, *_ in ends) == ["COMPLETED", "COMPLETED", "OUT_OF_MEMORY", "TIMEOUT"], ends
 
 
 def test_preempted_jobs_and_those_of_a_dead_node_are_requeued_and_continue(slurm, local, tmp_path):
@@ -170,12 +177,20 @@ def test_preempted_jobs_and_those_of_a_dead_node_are_requeued_and_continue(slurm
     assert ends == ["COMPLETED"] * 3  # both under their old ids, and the one that preempted them
 
 
-def test_the_next_run_continues_after_scancel(slurm, local, tmp_path):
+def test_the_next_run_continues_after_scancel_and_after_ctrl_c(slurm, local, tmp_path):
     folder = half_done(local, tmp_path / "project")
     with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick("--retries", "0")) as snakemake:
         hold_both(folder, snakemake)
         slurm.run("scancel", "--user=root")
         assert snakemake.wait(60 * MINUTES) != 0
+    assert not (folder / TRAINING).exists() and both_have_progress(folder)
+    with on_slurm(slurm, folder, TRAINING, ANSWERS, *quick("--set-resources", *GRES)) as snakemake:
+        hold_both(folder, snakemake)
+        asked = slurm.run("squeue", "-h", "-o", "%b").split()
+        snakemake.send_signal(signal.SIGINT)
+        assert snakemake.wait(60 * MINUTES) != 0
+    assert asked == ["gres/gpu:1", "gres/gpu:1"]
+    assert {"PENDING", "RUNNING"}.isdisjoint(slurm.jobs("%T"))
     assert not (folder / TRAINING).exists() and both_have_progress(folder)
     assert start(folder, os.environ, "--cores", "2", TRAINING, ANSWERS).wait(60 * MINUTES) == 0, output(folder)
     assert_same_ends(folder, local)

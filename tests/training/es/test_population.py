@@ -1,8 +1,11 @@
 """What an iteration is made of follows from run seed and iteration alone."""
 
+import os
 import threading
 
 import numpy as np
+import pytest
+import torch
 
 from emflow.training.es.engine import make_es_engine
 from emflow.training.es.population import draw_batch, draw_members, evaluate
@@ -20,26 +23,44 @@ def test_a_batch_larger_than_the_data_is_all_of_it():
     assert sorted(draw_batch(0, 1, 16, 5)) == [0, 1, 2, 3, 4]
 
 
-class TwoStep:
-    """A score whose first reward is not known before the second member is asked."""
+class Recorder:
+    """A score that records what is done when; with `ahead`, no reward is known before the second member is asked."""
 
-    def __init__(self) -> None:
-        self.asked, self.second = 0, threading.Event()
+    def __init__(self, ahead: bool) -> None:
+        self.done: list[str] = []
+        self.asked, self.go_on = 0, threading.Event()
+        if not ahead:
+            self.go_on.set()
 
     def ask(self, batch: list[int]) -> int:
         self.asked += 1
+        self.done.append(f"ask {self.asked}")
         if self.asked == 2:
-            self.second.set()
+            self.go_on.set()
         return self.asked
 
     def reward(self, batch: list[int], said: int) -> float:
-        assert self.second.wait(timeout=20), "the engine stood still while a reward was computed"
+        assert self.go_on.wait(timeout=20), "the engine stood still while a reward was computed"
+        self.done.append(f"reward {said}")
         return float(said)
 
 
-def test_a_reward_is_computed_while_the_next_member_is_asked(untrained, method):
-    outcomes = evaluate(make_es_engine(untrained, method), TwoStep(), [0], draw_members(0, 1, method)[:3], 0.01)
-    assert [outcomes[number] for number in range(3)] == [(1.0, None), (2.0, None), (3.0, None)]
+def rewarded(score: Recorder, untrained, method) -> list[tuple]:
+    outcomes = evaluate(make_es_engine(untrained, method), score, [0], draw_members(0, 1, method)[:3], 0.01)
+    return [outcomes[number] for number in range(3)]
+
+
+def test_a_reward_is_computed_while_the_next_member_is_asked(untrained, method, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1000))
+    assert rewarded(Recorder(ahead=True), untrained, method) == [(1.0, None), (2.0, None), (3.0, None)]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU leaves the CPU to the reward")
+def test_without_a_core_to_spare_one_comes_after_the_other(untrained, method, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    score = Recorder(ahead=False)
+    assert rewarded(score, untrained, method) == [(1.0, None), (2.0, None), (3.0, None)]
+    assert score.done == [f"{step} {number}" for number in (1, 2, 3) for step in ("ask", "reward")]
 
 
 def test_generated_answers_are_compared_with_their_references(untrained, method, lantern_records):

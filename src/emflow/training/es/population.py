@@ -1,7 +1,8 @@
 """One iteration's population: its batch, its members, and their rewards."""
 
+import os
 import random
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -46,17 +47,30 @@ def draw_members(seed: int, iteration: int, method: Es) -> list[Member]:
 def evaluate(
     engine: EsEngine, score: Score, batch: list[int], members: list[Member], sigma: float
 ) -> dict[int, Outcome]:
-    """Outcome by member number. A member whose answers or rewards fail is a value, not the end of the run."""
+    """Outcome by member number. A member whose answers or rewards fail is a value, not the end of the run.
+
+    A member's reward is computed while the next member answers, unless both would want the same CPU cores: the
+    engine's threads wait for each other, so that taking one of their cores stops all.
+    """
     pending: dict[int, Future[float] | Exception] = {}
-    # One CPU thread for the reward: a second team of threads would wait for the engine's at each of its steps.
+    together = torch.cuda.is_available() or _spare_cores() > 0
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as beside:
         for member in members:
             engine.weights.perturb(member.seed, member.sign * sigma)
             try:
-                pending[member.number] = beside.submit(score.reward, batch, score.ask(batch))
+                rewarding = beside.submit(score.reward, batch, score.ask(batch))
             except Exception as error:
                 pending[member.number] = error
+                continue
+            pending[member.number] = rewarding
+            if not together:
+                wait([rewarding])
         return {number: _outcome(found) for number, found in pending.items()}
+
+
+def _spare_cores() -> int:
+    """CPU cores that this process may use beyond those that the ranks' engines on this machine use."""
+    return len(os.sched_getaffinity(0)) - torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _outcome(found: Future[float] | Exception) -> Outcome:
