@@ -5,7 +5,8 @@
 
 The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
 answers to questions of the tiny world. The public way: transformers' batched generate, noise by one generator that is
-seeded anew for every tensor, restore by subtraction, members and their rewards one after the other.
+seeded anew for every tensor, restore by subtraction, members and their rewards one after the other. All sides run with
+the allocator settings of the workflow's jobs.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Qwen2Config, Qwen2ForCausalLM
 
+from emflow.allocator import KEEP_BUFFERS
 from emflow.config import Es, Sampling
 from emflow.files import write_jsonl, write_text
 from emflow.inference.transformers_engine import TransformersEngine
@@ -200,6 +202,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="per answer")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
+    if not KEEP_BUFFERS.items() <= os.environ.items():  # glibc reads them once, when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_BUFFERS)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder / "model")

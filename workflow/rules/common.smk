@@ -14,14 +14,14 @@ SOURCE = PROJECT / "src"
 sys.path.insert(0, str(SOURCE))
 PATHS = "PYTHONPATH"
 os.environ.update(HF_HUB_OFFLINE="1")  # jobs read local folders; only scripts/fetch_model.py goes online
-# Training on a CPU makes and drops the same buffers at each step: glibc shall keep them rather than give each back to
-# the system, which clears the pages anew.
-os.environ.update(MALLOC_MMAP_THRESHOLD_=str(32 << 20), MALLOC_TRIM_THRESHOLD_=str(1 << 30))
 os.environ[PATHS] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get(PATHS)])])
 
+from emflow.allocator import KEEP_BUFFERS
 from emflow.config import is_local, is_url, load_config
 from emflow.files import InputError, digest_text, stamp
 from emflow.judging.questions import published_questions
+
+os.environ.update(KEEP_BUFFERS)
 
 try:
     CONFIG = load_config(config)
