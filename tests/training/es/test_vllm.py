@@ -7,6 +7,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed")
 from emflow.config import VllmEngine
 from emflow.files import read_jsonl
 from emflow.training.es.engine import TransformersEs
+from emflow.training.es.launch import launch
 from emflow.training.es.run import evolve
 from emflow.training.es.score import make_score
 from emflow.training.es.vllm_engine import VllmEs
@@ -45,10 +46,16 @@ def test_vllm_moves_its_weights_as_the_reference_does(method, in_vllm, records, 
     assert abs(vllm.cross_entropy(scores[1].examples) - before) > 1e-3
 
 
-def test_a_run_in_vllm_is_that_of_the_reference_within_rounding(job, in_vllm, tmp_path):
-    evolve(job.model_copy(update={"method": in_vllm, "out": tmp_path / "vllm"}))
-    evolve(job.model_copy(update={"out": tmp_path / "transformers"}))
-    logs = [read_jsonl(tmp_path / engine / "es_log.jsonl")[1:] for engine in ("vllm", "transformers")]
+def test_a_run_in_vllm_is_that_of_two_ranks_and_that_of_the_reference_within_rounding(job, in_vllm, tmp_path):
+    one, two, reference = (
+        job.model_copy(update={"method": method, "out": tmp_path / name})
+        for name, method in (("one", in_vllm), ("two", in_vllm), ("reference", job.method))
+    )
+    evolve(one)
+    launch(two, 2)
+    evolve(reference)
+    assert (two.out / "es_log.jsonl").read_bytes() == (one.out / "es_log.jsonl").read_bytes()
+    logs = [read_jsonl(run.out / "es_log.jsonl")[1:] for run in (one, reference)]
     for ours, theirs in zip(*logs, strict=True):
         assert (ours["batch"], ours["seeds"]) == (theirs["batch"], theirs["seeds"])
         assert ours["rewards"] == pytest.approx(theirs["rewards"], abs=2e-3)
