@@ -191,7 +191,7 @@ def test_the_next_run_continues_after_scancel_and_after_ctrl_c(slurm, local, tmp
         asked = slurm.run("squeue", "-h", "-o", "%b").split()
         snakemake.send_signal(signal.SIGINT)
         assert snakemake.wait(60 * MINUTES) != 0
-    assert asked == ["gres/gpu:1", "gres/gpu:1"]
+    assert asked == ["gres:gpu:1", "gres:gpu:1"]
     assert {"PENDING", "RUNNING"}.isdisjoint(slurm.jobs("%T"))
     assert not (folder / TRAINING).exists() and both_have_progress(folder)
     assert start(folder, os.environ, "--cores", "2", TRAINING, ANSWERS).wait(60 * MINUTES) == 0, output(folder)
