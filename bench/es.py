@@ -1,6 +1,6 @@
 """Evolution strategies: one iteration against the public way and against plain generation, two ranks against one.
 
-    python bench/es.py                  # about six minutes on two idle cores
+    python bench/es.py                  # about eight minutes on two idle cores
     python bench/es.py --engine transformers --members 2 --batch 32
 
 The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
@@ -74,12 +74,6 @@ def write_records(path: Path) -> list[dict]:
     return records
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 class PublicWay:
     """One iteration as public code does it."""
 
@@ -97,7 +91,8 @@ class PublicWay:
                 generator = torch.Generator().manual_seed(seed)
                 parameter.data.add_(torch.randn(parameter.shape, generator=generator), alpha=scale)
 
-    def iterate(self, batch: list[int], seeds: list[int]) -> None:
+    def iterate(self, batch: list[int], seed: int) -> None:
+        seeds = [member.seed % 2**32 for member in draw_members(seed, 1, self.method)]
         rewards = []
         for seed in seeds:
             self._add(seed, self.method.sigma)
@@ -112,6 +107,7 @@ class OurWay:
 
     def __init__(self, engine: EsEngine, method: Es, records: list[dict]) -> None:
         self.engine, self.method, self.parts = engine, method, Counter()
+        self.generate = engine.generate  # plainly, as the floor
         self.score: Generated = make_score(engine, method, records)
         for owner, part in ((engine.weights, "perturb"), (engine.weights, "update"), (engine.weights, "restore"),
                             (engine, "generate"), (self.score, "reward")):  # fmt: skip
@@ -132,41 +128,44 @@ class OurWay:
         rewards = np.array([outcomes[number].reward for number in sorted(outcomes)])
         moves = coefficients(rewards, self.method)
         self.engine.weights.update([member.seed for member in draw_members(seed, 1, self.method)], moves.tolist())
+        self.engine.weights.restore()
 
-    def floor(self, batch: list[int]) -> None:
+    def floor(self, batch: list[int], _seed: int) -> None:
         """The same answers without evolution: plain generation."""
         for _ in range(self.method.population):
-            self.engine.generate([self.score.conversations[position] for position in batch])
+            self.generate([self.score.conversations[position] for position in batch])
 
 
 def compare(start: Path, method: Es, records: list[dict], repeats: int) -> None:
     public = PublicWay(start, method, records)
     ours = OurWay(make_es_engine(start, method), method, records)
     batch = draw_batch(0, 1, method.batch_size, len(records))
-    ours.floor(batch[:8])  # warm
+    public.score.ask(batch)  # warm
+    ours.score.ask(batch)
     ours.parts.clear()
-    times: dict[str, list[float]] = {"public": [], "ours": [], "floor": []}
-    shares: Counter[str] = Counter()
+    work = {"public": public.iterate, "ours": ours.iterate, "floor": ours.floor}
+    times: dict[str, list[float]] = {name: [] for name in work}
     for repeat in range(repeats):
-        seeds = [member.seed % 2**32 for member in draw_members(repeat, 1, method)]
-        times["public"].append(seconds(lambda: public.iterate(batch, seeds)))  # noqa: B023
-        ours.parts.clear()
-        times["ours"].append(seconds(lambda: ours.iterate(batch, repeat)))  # noqa: B023
-        ours.engine.weights.restore()
-        shares += ours.parts
-        times["floor"].append(seconds(lambda: ours.floor(batch)))
+        took: dict[str, list[float]] = {name: [] for name in work}
+        for name in ("ours", "floor", "public", "floor", "ours"):  # a machine that slows down slows all three
+            started = time.perf_counter()
+            work[name](batch, repeat)
+            took[name].append(time.perf_counter() - started)
+        for name in work:
+            times[name].append(statistics.mean(took[name]))
         print(f"  repeat {repeat}: " + ", ".join(f"{name} {t[-1]:.1f} s" for name, t in times.items()), flush=True)
 
     def ratio(above: str, below: str) -> float:
         return statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
 
-    whole = sum(times["ours"])
+    whole = 2 * sum(times["ours"])
     print(f"one iteration, {method.engine.kind}, against the public way: {ratio('public', 'ours'):.2f}x as fast")
     print(f"one iteration against plain generation: {100 * ratio('floor', 'ours'):.0f} % of its throughput")
     named = {
-        part: f"{100 * shares[part] / whole:.1f} %" for part in ("generate", "perturb", "update", "restore", "reward")
+        part: f"{100 * ours.parts[part] / whole:.1f} %"
+        for part in ("generate", "perturb", "update", "restore", "reward")
     }
-    print(f"  of an iteration's time: {named} (one restore at the end of a run)")
+    print(f"  of an iteration's time: {named} (a run restores only once, at its end)")
 
 
 def ranks(folder: Path, start: Path, method: Es, train: Path, count: int) -> float:

@@ -2,8 +2,8 @@
 
 import os
 import random
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,23 +49,30 @@ def evaluate(
 ) -> dict[int, Outcome]:
     """Outcome by member number. A member whose answers or rewards fail is a value, not the end of the run.
 
-    A member's reward is computed while the next member answers, unless both would want the same CPU cores: the
-    engine's threads wait for each other, so that taking one of their cores stops all.
+    A member's reward is computed while the next member answers, unless both would want the same CPU cores. Then it is
+    computed by the engine's own thread: a second one costs the engine a fifth of its speed even when it only waits, for
+    OpenMP's threads no longer spin between two layers once there are more of them than cores.
     """
-    pending: dict[int, Future[float] | Exception] = {}
+    outcomes: dict[int, Outcome | Future[Outcome]] = {}
     together = torch.cuda.is_available() or _spare_cores() > 0
+
+    def rewarded(said: Any) -> Outcome:
+        try:
+            reward = score.reward(batch, said)
+        except Exception as error:
+            return _failed(error)
+        return Outcome(reward, None if np.isfinite(reward) else f"reward {reward}")
+
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as beside:
         for member in members:
             engine.weights.perturb(member.seed, member.sign * sigma)
             try:
-                rewarding = beside.submit(score.reward, batch, score.ask(batch))
+                said = score.ask(batch)
             except Exception as error:
-                pending[member.number] = error
+                outcomes[member.number] = _failed(error)
                 continue
-            pending[member.number] = rewarding
-            if not together:
-                wait([rewarding])
-        return {number: _outcome(found) for number, found in pending.items()}
+            outcomes[member.number] = beside.submit(rewarded, said) if together else rewarded(said)
+    return {number: found.result() if isinstance(found, Future) else found for number, found in outcomes.items()}
 
 
 def _spare_cores() -> int:
@@ -73,9 +80,5 @@ def _spare_cores() -> int:
     return len(os.sched_getaffinity(0)) - torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _outcome(found: Future[float] | Exception) -> Outcome:
-    error = found if isinstance(found, Exception) else found.exception()
-    if error is not None:
-        return Outcome(np.nan, f"{type(error).__name__}: {error}"[:200])
-    reward = found.result()
-    return Outcome(reward, None if np.isfinite(reward) else f"reward {reward}")
+def _failed(error: Exception) -> Outcome:
+    return Outcome(np.nan, f"{type(error).__name__}: {error}"[:200])
