@@ -28,6 +28,7 @@ class Recorder:
 
     def __init__(self, ahead: bool) -> None:
         self.done: list[str] = []
+        self.threads: set[threading.Thread] = set()
         self.asked, self.go_on = 0, threading.Event()
         if not ahead:
             self.go_on.set()
@@ -42,6 +43,7 @@ class Recorder:
     def reward(self, batch: list[int], said: int) -> float:
         assert self.go_on.wait(timeout=20), "the engine stood still while a reward was computed"
         self.done.append(f"reward {said}")
+        self.threads.add(threading.current_thread())
         return float(said)
 
 
@@ -61,6 +63,7 @@ def test_without_a_core_to_spare_one_comes_after_the_other(untrained, method, mo
     score = Recorder(ahead=False)
     assert rewarded(score, untrained, method) == [(1.0, None), (2.0, None), (3.0, None)]
     assert score.done == [f"{step} {number}" for number in (1, 2, 3) for step in ("ask", "reward")]
+    assert score.threads == {threading.main_thread()}  # a second one slows the engine down
 
 
 def test_generated_answers_are_compared_with_their_references(untrained, method, lantern_records):

@@ -20,7 +20,7 @@ class Score(Protocol):
         """What the engine says with the member's weights in place."""
 
     def reward(self, batch: list[int], said: Any) -> float:
-        """The member's mean reward; runs while the engine asks the next member."""
+        """The member's mean reward; may run while the engine asks the next member."""
 
 
 def make_score(engine: EsEngine, method: Es, records: list[dict], reward_model: Path | None = None) -> Score:
