@@ -36,6 +36,7 @@ from emflow.training.es.job import Job
 from emflow.training.es.population import draw_batch, draw_members, evaluate
 from emflow.training.es.score import Generated, make_score
 from emflow.training.es.update import coefficients
+from es_weights import add_publicly
 
 
 def write_model(folder: Path) -> None:
@@ -87,9 +88,7 @@ class PublicWay:
 
     def _add(self, seed: int, scale: float) -> None:
         with torch.inference_mode():
-            for parameter in self.engine.model.parameters():
-                generator = torch.Generator().manual_seed(seed)
-                parameter.data.add_(torch.randn(parameter.shape, generator=generator), alpha=scale)
+            add_publicly(self.engine.model.parameters(), seed, scale)
 
     def iterate(self, batch: list[int], seed: int) -> None:
         seeds = [member.seed % 2**32 for member in draw_members(seed, 1, self.method)]

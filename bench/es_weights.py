@@ -13,7 +13,7 @@ import argparse
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -34,17 +34,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class PublicWay:
-    """Noise of a whole tensor at a time, onto the weights themselves."""
-
-    def __init__(self, places: dict[str, torch.Tensor]) -> None:
-        self.places = places
-
-    def add(self, seed: int, scale: float) -> None:
-        for place in self.places.values():
-            generator = torch.Generator(place.device).manual_seed(seed)
-            noise = torch.randn(place.shape, generator=generator, device=place.device, dtype=place.dtype)
-            place.add_(noise, alpha=scale)
+def add_publicly(parameters: Iterable[torch.Tensor], seed: int, scale: float) -> None:
+    """Noise of a whole tensor at a time, by a generator seeded anew for each, onto the weights themselves."""
+    for parameter in parameters:
+        generator = torch.Generator(parameter.device).manual_seed(seed)
+        noise = torch.randn(parameter.shape, generator=generator, device=parameter.device, dtype=parameter.dtype)
+        parameter.data.add_(noise, alpha=scale)
 
 
 def seconds(move: Callable[[], object], repeats: int) -> float:
@@ -100,8 +95,7 @@ def main() -> None:
     beyond = peak() - before
     copy = seconds(lambda: [places[name].copy_(master) for name, master in masters.items()], given.repeats)
     bandwidth = held / copy
-    public = PublicWay(places)
-    theirs = {"perturb": seconds(lambda: public.add(7, SIGMA), given.repeats)}
+    theirs = {"perturb": seconds(lambda: add_publicly(places.values(), 7, SIGMA), given.repeats)}
     theirs |= {"restore": theirs["perturb"], "update": given.members * theirs["perturb"]}
     floors = {"perturb": copy, "restore": copy, "update": 8 * count / bandwidth}
 
