@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
@@ -17,7 +18,16 @@ from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
 
-__all__ = ["device", "end_tokens", "is_adapter", "load_model", "load_tokenizer", "put_adapter", "put_weights"]
+__all__ = [
+    "device",
+    "end_tokens",
+    "is_adapter",
+    "load_model",
+    "load_tokenizer",
+    "put_adapter",
+    "put_weights",
+    "tensor_names",
+]
 
 
 def device() -> torch.device:
@@ -92,3 +102,12 @@ def put_weights(model: PreTrainedModel, folder: Path) -> None:
             found.add(name)
     if missing := places.keys() - found:
         raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
+
+
+def tensor_names(folder: Path) -> set[str]:
+    """Names of all tensors in a folder of safetensors."""
+    names: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            names.update(tensors.keys())
+    return names

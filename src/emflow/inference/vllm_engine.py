@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
 from transformers import AutoConfig
 
 from emflow import config
 from emflow.config import Sampling
 from emflow.files import InputError
 from emflow.inference.engine import Completion, complete
-from emflow.inference.models import end_tokens, is_adapter, load_tokenizer
+from emflow.inference.models import end_tokens, is_adapter, load_tokenizer, tensor_names
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -155,13 +154,5 @@ def _room(adapters: list[Path]) -> int:
 def _check_same_tensors(folder: Path, base: Path) -> None:
     """vLLM loads what it finds: a missing tensor would leave that of the weights before in place."""
     tied = {"lm_head.weight"} if AutoConfig.from_pretrained(base).tie_word_embeddings else set()
-    if missing := _tensors(base) - _tensors(folder) - tied:
+    if missing := tensor_names(base) - tensor_names(folder) - tied:
         raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
-
-
-def _tensors(folder: Path) -> set[str]:
-    names: set[str] = set()
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            names.update(tensors.keys())
-    return names

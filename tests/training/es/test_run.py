@@ -14,6 +14,7 @@ from emflow.cli import main
 from emflow.files import InputError, read_jsonl
 from emflow.training.checkpoints import read_index
 from emflow.training.es.engine import make_es_engine
+from emflow.training.es.launch import launch
 from emflow.training.es.materialise import materialise, materialise_checkpoints
 from emflow.training.es.population import draw_members, evaluate
 from emflow.training.es.run import evolve
@@ -54,8 +55,10 @@ def test_another_seed_gives_another(log, job, method, tmp_path):
 
 def test_kills_at_any_point_change_nothing(log, job, tmp_path):
     progress = tmp_path / "train.progress" / "es_log.jsonl"
+    fresh = multiprocessing.get_context("forkserver")  # OpenMP does not survive a fork of a process that has computed
+    fresh.set_forkserver_preload(["emflow.training.es.launch"])
     for lines in (1, 3, 5):
-        work = multiprocessing.get_context("fork").Process(target=evolve, args=(job,))
+        work = fresh.Process(target=launch, args=(job, 1))
         work.start()
         while work.is_alive() and not (progress.exists() and progress.read_bytes().count(b"\n") >= lines):
             time.sleep(0.001)

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import torch
 
 from emflow.files import InputError
+from emflow.inference.models import tensor_names
 from emflow.inference.vllm_engine import pack_weights
 from emflow.training.es.noise import Noise
-from emflow.training.es.weights import Weights, read_masters, tensor_names
+from emflow.training.es.weights import Weights, read_masters
 
 __all__ = ["EsWorker"]
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from emflow.files import InputError
 from emflow.training.es.noise import Noise
 
-__all__ = ["Weights", "read_masters", "tensor_names"]
+__all__ = ["Weights", "read_masters"]
 
 
 class _Chunk(NamedTuple):
@@ -124,12 +124,3 @@ def read_masters(folder: Path, names: Sequence[str], device: torch.device) -> di
     if missing := set(names) - masters.keys():
         raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
     return masters
-
-
-def tensor_names(folder: Path) -> set[str]:
-    """Names of all tensors in a folder of safetensors."""
-    names: set[str] = set()
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            names.update(tensors.keys())
-    return names
