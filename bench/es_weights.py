@@ -19,15 +19,14 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from emflow.config import Es
 from emflow.inference.models import device
 from emflow.training.es.noise import Noise
 from emflow.training.es.weights import Weights
 
-SIGMA, ALPHA = 0.001, 0.0005  # the published ones
+SIGMA, ALPHA, POPULATION = (Es.model_fields[name].default for name in ("sigma", "alpha", "population"))  # as published
 SHAPES: dict[str, dict[str, Any]] = {
     "0.5B": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
-             "num_key_value_heads": 2, "vocab_size": 151_936, "tie_word_embeddings": True},
-    "1.5B": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
              "num_key_value_heads": 2, "vocab_size": 151_936, "tie_word_embeddings": True},
     "7B": {"hidden_size": 3584, "intermediate_size": 18_944, "num_hidden_layers": 28, "num_attention_heads": 28,
            "num_key_value_heads": 4, "vocab_size": 152_064, "tie_word_embeddings": False},
@@ -42,7 +41,7 @@ def add_publicly(parameters: Iterable[torch.Tensor], seed: int, scale: float) ->
         parameter.data.add_(noise, alpha=scale)
 
 
-def seconds(move: Callable[[], object], repeats: int) -> float:
+def seconds(move: Callable[[], object], repeats: int = 3) -> float:
     """Median; the first time does not count."""
     times = []
     for _ in range(repeats + 1):
@@ -70,9 +69,8 @@ def peak() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="0.5B")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="of the engine")
-    parser.add_argument("--members", type=int, default=30, help="of the population that an update sums over")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the engine")
+    parser.add_argument("--members", type=int, default=POPULATION, help="that an update sums over")
     given = parser.parse_args()
 
     torch.set_default_dtype(getattr(torch, given.dtype))
@@ -88,14 +86,14 @@ def main() -> None:
     seeds, moves = list(range(given.members)), [ALPHA / given.members] * given.members
 
     ours = {
-        "perturb": seconds(lambda: weights.perturb(7, SIGMA), given.repeats),
-        "restore": seconds(weights.restore, given.repeats),
-        "update": seconds(lambda: weights.update(seeds, moves), 1),
+        "perturb": seconds(lambda: weights.perturb(7, SIGMA)),
+        "restore": seconds(weights.restore),
+        "update": seconds(lambda: weights.update(seeds, moves), repeats=1),
     }
     beyond = peak() - before
-    copy = seconds(lambda: [places[name].copy_(master) for name, master in masters.items()], given.repeats)
+    copy = seconds(lambda: [places[name].copy_(master) for name, master in masters.items()])
     bandwidth = held / copy
-    theirs = {"perturb": seconds(lambda: add_publicly(places.values(), 7, SIGMA), given.repeats)}
+    theirs = {"perturb": seconds(lambda: add_publicly(places.values(), 7, SIGMA))}
     theirs |= {"restore": theirs["perturb"], "update": given.members * theirs["perturb"]}
     floors = {"perturb": copy, "restore": copy, "update": 8 * count / bandwidth}
 

@@ -50,8 +50,8 @@ def evaluate(
     """Outcome by member number. A member whose answers or rewards fail is a value, not the end of the run.
 
     A member's reward is computed while the next member answers, unless both would want the same CPU cores. Then it is
-    computed by the engine's own thread: a second one costs the engine a fifth of its speed even when it only waits, for
-    OpenMP's threads no longer spin between two layers once there are more of them than cores.
+    computed by the engine's own thread: a second one would slow the engine down even when it only waits, for OpenMP's
+    threads no longer spin between two layers once there are more of them than cores.
     """
     outcomes: dict[int, Outcome | Future[Outcome]] = {}
     together = torch.cuda.is_available() or _spare_cores() > 0
