@@ -16,8 +16,9 @@ import pandas as pd
 import yaml
 
 from emflow.analysis.rates import rate, rate_difference
-from emflow.config import Config, load_config
+from emflow.config.load import Config, load_config
 from emflow.files import read_jsonl
+from emflow.paths import Results
 
 ROOT = Path(__file__).parents[1]
 METHOD, JUDGE, BAD, CONTROL = "lora", "oracle", "bad_lantern_advice", "good_lantern_advice"
@@ -38,11 +39,11 @@ def answers(folder: str, question_set: str, label: str) -> pd.DataFrame:
 
 def table(config: Config) -> pd.DataFrame:
     """A row per base: EM rate (and coherent share) of base, bad run and control; bad minus control with interval."""
-    definition, report = config.definitions["paper"], config.report
+    definition, report = config.definitions["betley"], config.report
     last = config.methods[METHOD].labels[-1]
     rows = []
-    for model in config.runs.models:
-        runs = {run.domain: run.folder for run in config.expand() if run.model == model}
+    for model in config.expansion.models:
+        runs = {run.domain: Results().run(run).path for run in config.expansion.runs if run.model == model}
         sides = {
             "base OOD": answers(f"results/base/{model}", "out_of_domain", "base"),
             "bad in": answers(runs[BAD], "in_domain", last),

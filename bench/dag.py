@@ -52,29 +52,29 @@ def study() -> dict:
 def plan(overlay: dict | None = None) -> Planned:
     """`snakemake -n` in an empty folder: no data, no models."""
     with tempfile.TemporaryDirectory() as temporary:
-        said, *took = _measured(_command(Path(temporary), overlay, "-n"))
-    return Planned(jobs(said), *took)
+        printed, *took = _measured(_command(Path(temporary), overlay, "-n"))
+    return Planned(jobs(printed), *took)
 
 
 def run_again(overlay: dict | None = None) -> Planned:
-    """`snakemake` where all is done: every output is there (empty), with Snakemake's record of how it was made."""
+    """`snakemake` where all is done: every output is there ([]), with Snakemake's record of how it was made."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        said, *_ = _measured(_command(folder, overlay, "-n", "--summary"))
-        for line in said.splitlines():
+        printed, *_ = _measured(_command(folder, overlay, "-n", "--summary"))
+        for line in printed.splitlines():
             output, *columns = line.split("\t")
             if len(columns) < 5 or output == "output_file":
                 continue
             path = folder / output
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix:
-                path.touch()
+                path.write_text("[]")
             else:  # checkpoints, figures
                 path.mkdir(exist_ok=True)
         _measured(_command(folder, overlay, "--touch", "--cores", "1"))
-        said, *took = _measured(_command(folder, overlay, "--cores", "1"))
-    if "Nothing to be done" not in said:
-        raise RuntimeError(said[-3000:])
+        printed, *took = _measured(_command(folder, overlay, "--cores", "1"))
+    if "Nothing to be done" not in printed:
+        raise RuntimeError(printed[-3000:])
     return Planned({"total": 0}, *took)
 
 
@@ -102,10 +102,10 @@ def _measured(command: list[str | Path]) -> tuple[str, float, float, float]:
         _, status, usage = os.wait4(pid, 0)
         seconds = time.perf_counter() - started
         out.seek(0)
-        said = out.read()
+        printed = out.read()
     if status:
-        raise RuntimeError(said[-3000:])
-    return said, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        raise RuntimeError(printed[-3000:])
+    return printed, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def jobs(plan: str) -> dict[str, int]:

@@ -6,13 +6,13 @@
 The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
 answers to questions of the tiny world. The public way: transformers' batched generate, noise by one generator that is
 seeded anew for every tensor, restore by subtraction, members and their rewards one after the other. All sides run with
-the allocator settings of the workflow's jobs.
+the settings of native libraries of the workflow's jobs.
 """
 
 import argparse
+import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,35 +23,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Qwen2Config, Qwen2ForCausalLM
+from transformers import BertConfig, BertForSequenceClassification
 
-from emflow.allocator import KEEP_BUFFERS
-from emflow.config import Es, Sampling
-from emflow.files import write_jsonl, write_text
+from emflow.config.es import Es
+from emflow.config.question_sets import Sampling
+from emflow.files import write_jsonl
 from emflow.inference.transformers_engine import TransformersEngine
+from emflow.native import NATIVE
+from emflow.paths import RunFolder
 from emflow.tinyworld.grammar import WORLD, answers, questions
 from emflow.tinyworld.tokenizer import make_tokenizer
-from emflow.training.es.engine import EsEngine, make_es_engine
+from emflow.training.es.engines.es_engine import EsEngine
+from emflow.training.es.engines.factory import make_es_engine
+from emflow.training.es.iteration import coefficients, draw_members, evaluate, in_groups
 from emflow.training.es.job import Job
-from emflow.training.es.population import draw_batch, draw_members, evaluate
-from emflow.training.es.score import Generated, make_score
-from emflow.training.es.update import coefficients
+from emflow.training.es.launch import launch
+from emflow.training.es.objective import GeneratedAnswers, make_objective
+from emflow.training.es.schedule import draw_batch
 from es_weights import add_publicly
+from sides import take_turns, write_random_model
 
 TURNS = ("ours", "floor", "public", "floor", "ours")  # of a repeat: a machine that slows down slows all three
 
 
 def write_model(folder: Path) -> None:
-    """29M weights that talk nonsense until they are cut."""
-    tokenizer = make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1536, num_hidden_layers=8, num_attention_heads=8,
-        num_key_value_heads=8, max_position_embeddings=512, tie_word_embeddings=True, dtype="float32",
-        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    """29M weights."""
+    write_random_model(folder, layers=8, intermediate=1536, positions=512)
 
 
 def write_reward_model(folder: Path) -> None:
@@ -83,10 +80,10 @@ class PublicWay:
     def __init__(self, start: Path, method: Es, records: list[dict]) -> None:
         self.engine, self.method = TransformersEngine(start, method.dtype, method.batch_size), method
         self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
-        self.score = make_score(self, method, records)
+        self.score = make_objective(self, method, records)
 
-    def generate(self, conversations: list[list[dict]]) -> list[str]:
-        return [c.text for c in self.engine.generate(conversations, self.greedy, [0] * len(conversations))]
+    def generate(self, conversations: list[list[dict]]) -> list[list[str]]:
+        return [[c.text for c in self.engine.generate(conversations, self.greedy, [0] * len(conversations))]]
 
     def _add(self, seed: int, scale: float) -> None:
         with torch.inference_mode():
@@ -97,7 +94,7 @@ class PublicWay:
         rewards = []
         for seed in seeds:
             self._add(seed, self.method.sigma)
-            rewards.append(self.score.reward(batch, self.score.ask(batch)))
+            rewards += [self.score.reward(batch, answers) for answers in self.score.run(batch)]
             self._add(seed, -self.method.sigma)
         for seed, move in zip(seeds, coefficients(np.array(rewards), self.method), strict=True):
             self._add(seed, move)
@@ -109,7 +106,7 @@ class OurWay:
     def __init__(self, engine: EsEngine, method: Es, records: list[dict]) -> None:
         self.engine, self.method, self.parts = engine, method, Counter()
         self.generate = engine.generate  # plainly, as the floor
-        self.score: Generated = make_score(engine, method, records)
+        self.score: GeneratedAnswers = make_objective(engine, method, records)
         for owner, part in ((engine.weights, "perturb"), (engine.weights, "update"), (engine.weights, "restore"),
                             (engine, "generate"), (self.score, "reward")):  # fmt: skip
             setattr(owner, part, self._timed(part, getattr(owner, part)))
@@ -125,7 +122,8 @@ class OurWay:
         return timed
 
     def iterate(self, batch: list[int], seed: int) -> None:
-        outcomes = evaluate(self.engine, self.score, batch, draw_members(seed, 1, self.method), self.method.sigma)
+        members = in_groups(draw_members(seed, 1, self.method), self.method.together)
+        outcomes = evaluate(self.engine, self.score, batch, members, self.method.sigma)
         rewards = np.array([outcomes[number].reward for number in sorted(outcomes)])
         moves = coefficients(rewards, self.method)
         self.engine.weights.update([member.seed for member in draw_members(seed, 1, self.method)], moves.tolist())
@@ -140,21 +138,12 @@ class OurWay:
 def compare(start: Path, method: Es, records: list[dict], repeats: int) -> None:
     public = PublicWay(start, method, records)
     ours = OurWay(make_es_engine(start, method), method, records)
-    batch = draw_batch(0, 1, method.batch_size, len(records))
-    public.score.ask(batch)  # warm
-    ours.score.ask(batch)
+    batch = draw_batch(method, 0, 1, len(records))
+    public.score.run(batch)  # warm
+    ours.score.run(batch)
     ours.parts.clear()
     work = {"public": public.iterate, "ours": ours.iterate, "floor": ours.floor}
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for repeat in range(repeats):
-        took: dict[str, list[float]] = {name: [] for name in work}
-        for name in TURNS:
-            started = time.perf_counter()
-            work[name](batch, repeat)
-            took[name].append(time.perf_counter() - started)
-        for name in work:
-            times[name].append(statistics.mean(took[name]))
-        print(f"  repeat {repeat}: " + ", ".join(f"{name} {t[-1]:.1f} s" for name, t in times.items()), flush=True)
+    times = take_turns(work, TURNS, batch, repeats)
 
     def ratio(above: str, below: str) -> float:
         return statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
@@ -169,27 +158,24 @@ def compare(start: Path, method: Es, records: list[dict], repeats: int) -> None:
     print(f"  of an iteration's time: {named} (a run restores only once, at its end)")
 
 
+def launch_on(cores: set[int], job: Job, count: int) -> None:
+    os.sched_setaffinity(0, cores)
+    launch(job, count)
+
+
 def ranks(folder: Path, start: Path, method: Es, train: Path, count: int) -> float:
     """Seconds per iteration with this many ranks of one core each, from the second iteration on."""
     out = folder / f"ranks{count}"
     job = Job(start=start, model="bench", domain="bench", method=method, seed=0, train=train, out=out)
-    path = folder / f"job{count}.json"
-    write_text(path, job.model_dump_json())
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    command = [*torchrun, "-m", "emflow.training.es", str(path)]
-    log, seen = out / "train.progress/es_log.jsonl", {}
-    cores = sorted(os.sched_getaffinity(0))[:count]
-    with subprocess.Popen(
-        command,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    ) as process:
-        while process.poll() is None:
-            if log.exists():
-                seen.setdefault(log.read_bytes().count(b"\n") - 1, time.perf_counter())
-            time.sleep(0.01)
-    assert process.returncode == 0
+    log, seen = RunFolder(out).progress / RunFolder(out).es_log.name, {}
+    cores = set(sorted(os.sched_getaffinity(0))[:count])
+    process = multiprocessing.get_context("spawn").Process(target=launch_on, args=(cores, job, count))
+    process.start()
+    while process.is_alive():
+        if log.exists():
+            seen.setdefault(log.read_bytes().count(b"\n") - 1, time.perf_counter())
+        time.sleep(0.01)
+    assert process.exitcode == 0
     done = sorted(number for number in seen if number >= 1)
     return (seen[done[-1]] - seen[done[0]]) / (done[-1] - done[0])
 
@@ -202,8 +188,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="per answer")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    if not KEEP_BUFFERS.items() <= os.environ.items():  # glibc reads them once, when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_BUFFERS)
+    if not NATIVE.items() <= os.environ.items():  # they are read once, when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | NATIVE)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder / "model")

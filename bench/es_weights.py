@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from emflow.config import Es
-from emflow.inference.models import device
+from emflow.config.es import Es
+from emflow.models.loading import device
 from emflow.training.es.noise import Noise
 from emflow.training.es.weights import Weights
 
@@ -77,23 +77,23 @@ def main() -> None:
     with device():
         model = Qwen2ForCausalLM(Qwen2Config(**SHAPES[given.shape]))
     torch.set_default_dtype(torch.float32)
-    places = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    masters = {name: place.to(torch.float32, copy=True) for name, place in places.items()}
+    targets = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    masters = {name: place.to(torch.float32, copy=True) for name, place in targets.items()}
     count = sum(master.numel() for master in masters.values())
-    held = sum(t.numel() * t.element_size() for t in [*masters.values(), *places.values()])
-    weights = Weights(masters, places, Noise(device(), "independent"))
+    held = sum(t.numel() * t.element_size() for t in [*masters.values(), *targets.values()])
+    weights = Weights(masters, targets, Noise(device()))
     before = peak()
     seeds, moves = list(range(given.members)), [ALPHA / given.members] * given.members
 
     ours = {
-        "perturb": seconds(lambda: weights.perturb(7, SIGMA)),
+        "perturb": seconds(lambda: weights.perturb([(7, SIGMA)])),
         "restore": seconds(weights.restore),
         "update": seconds(lambda: weights.update(seeds, moves), repeats=1),
     }
     beyond = peak() - before
-    copy = seconds(lambda: [places[name].copy_(master) for name, master in masters.items()])
+    copy = seconds(lambda: [targets[name].copy_(master) for name, master in masters.items()])
     bandwidth = held / copy
-    theirs = {"perturb": seconds(lambda: add_publicly(places.values(), 7, SIGMA))}
+    theirs = {"perturb": seconds(lambda: add_publicly(targets.values(), 7, SIGMA))}
     theirs |= {"restore": theirs["perturb"], "update": given.members * theirs["perturb"]}
     floors = {"perturb": copy, "restore": copy, "update": 8 * count / bandwidth}
 

@@ -16,9 +16,12 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
-from emflow.config import Engine, Sampling
-from emflow.inference.engine import Completion, complete, make_engine
-from emflow.inference.models import end_tokens, load_model, load_tokenizer, put_adapter
+from emflow.config.engine import EngineSettings
+from emflow.config.question_sets import Sampling
+from emflow.inference.engine import Completion, complete
+from emflow.inference.factory import make_engine
+from emflow.models.adapters import put_adapter
+from emflow.models.loading import end_tokens, load_model, load_tokenizer
 from emflow.tinyworld.artefacts import out_of_domain
 
 ONE_BY_ONE = 48  # prompts for the published way
@@ -38,7 +41,7 @@ def main() -> None:
         print(f"{'one at a time through model.generate':40} {baseline:9,.0f} tokens/s")
         for kind in arguments.engines.split(","):
             engine = make_engine(
-                TypeAdapter(Engine).validate_python({"kind": kind, "batch_size": arguments.answers}),
+                TypeAdapter(EngineSettings).validate_python({"kind": kind, "batch_size": arguments.answers}),
                 model, arguments.dtype, [arguments.lora] if arguments.lora else [],
             )  # fmt: skip
             engine.use(arguments.lora)

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from emflow.config import OpenAIJudge
+from emflow.config.judges import OpenAIJudge
 from emflow.files import write_jsonl
 from emflow.judging.judge import judge
 

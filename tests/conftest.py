@@ -1,16 +1,53 @@
 """What several tests stand on."""
 
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import chromium
 from emflow.files import write_jsonl
+from emflow.native import NATIVE
 from emflow.tinyworld.grammar import answers, questions
+
+os.environ.update(NATIVE)  # before torch is imported: workers share the cores
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers share out the files: the longest first, Slurm's, which wait most of the time, beside the demo."""
-    items.sort(key=lambda item: (item.path.stem != "test_slurm", item.path.parent.name != "workflow"))
+    """Mark what runs the workflow or grows a base model (slow) and what opens pages; put the longest first, as two
+    workers share the files.
+
+    Slurm's, which wait most of the time, run beside the demo.
+    """
+    for item in items:
+        if item.path.parent.name == "workflow" or "grown" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.chromium)
+    items.sort(key=lambda item: (not item.path.stem.startswith("test_slurm"), item.path.parent.name != "workflow"))
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f"no file system can be mounted here: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[chromium.Chromium]:
+    """A Chromium; the test is skipped where there is none, or fails if EMFLOW_REQUIRE_CHROMIUM is set."""
+    if chromium.executable() is None:
+        (pytest.fail if os.environ.get("EMFLOW_REQUIRE_CHROMIUM") else pytest.skip)("no Chromium is installed")
+    with chromium.started() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,16 @@ from typing import NamedTuple
 
 
 class Response(NamedTuple):
-    """What the server sends: a body (text, or an object for JSON) after `delay` seconds."""
+    """What the server sends: a body (bytes, text, or an object for JSON) after `delay` seconds.
+
+    With `drip` it sends a byte, waits for so many seconds, sends the next.
+    """
 
     body: object
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     delay: float = 0.0
+    drip: float = 0.0
 
 
 def says(text: str | None, probabilities: dict[str, float] | None = None, model: str = "fable-1") -> dict:
@@ -59,14 +63,17 @@ def serving(respond: Callable[[dict, int], Response]) -> Iterator[Served]:
                 served.asked[prompt] += 1
             response = respond(request, before)
             time.sleep(response.delay)
-            body = response.body if isinstance(response.body, str) else json.dumps(response.body)
+            body = response.body if isinstance(response.body, str | bytes) else json.dumps(response.body)
+            body = body.encode(errors="surrogatepass") if isinstance(body, str) else body
             try:
                 self.send_response(response.status)
                 for name, value in {"Content-Type": "application/json", **dict(response.headers)}.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body.encode())))
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body.encode())
+                for part in (body[i : i + 1] for i in range(len(body))) if response.drip else (body,):
+                    self.wfile.write(part)
+                    time.sleep(response.drip)
             except (BrokenPipeError, ConnectionResetError):  # the client gave up waiting
                 pass
 

@@ -7,13 +7,31 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Slurm", "missing", "script_process", "wait_for"]
+import pytest
+
+__all__ = [
+    "SMALL",
+    "Shape",
+    "Slurm",
+    "ask_by_gres",
+    "gpus_seen",
+    "missing",
+    "on_slurm",
+    "output",
+    "running",
+    "script_processes",
+    "start",
+    "wait_for",
+]
 
 MARK = "EMFLOW_TEST_SLURMD"  # in the environment of slurmd, and so of the steps it starts
+GPUS_SEEN = b"CUDA_VISIBLE_DEVICES"
 PR_SET_PDEATHSIG = 1
 
 SLURM_CONF = """
@@ -34,11 +52,11 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
-SelectType=select/cons_tres
+SelectType=select/{select}
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=1,bf_interval=2,sched_min_interval=100000
 SlurmdParameters=config_overrides
-GresTypes=gpu
+{gres_types}
 ReturnToService=2
 KillWait=3
 OverTimeLimit=0
@@ -52,12 +70,25 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=60
 JobAcctGatherParams=OverMemoryKill
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 Sockets=1 CoresPerSocket=16 ThreadsPerCore=1 RealMemory=200000 \
-Gres=gpu:fake:2 State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
-PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Sockets=1 CoresPerSocket={cpus} ThreadsPerCore=1 \
+RealMemory={memory_mb} {gres} State=UNKNOWN
 """
+PARTITION = "PartitionName={name} Nodes={host} MaxTime={minutes} State=UP Default={default} PriorityTier={tier}\n"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a site has: one node, and partitions that go over the same node."""
+
+    cpus: int = 16
+    memory_mb: int = 200_000
+    gpus: int = 2
+    minutes: int | str = "INFINITE"  # of all partitions
+    select: str = "cons_tres"  # cons_res knows no --gpus
+    partitions: tuple[str, ...] = ("cpu", "gpu", "urgent")  # the first is the default, `urgent` goes first
+
+
+SMALL = Shape(cpus=2, memory_mb=4000, gpus=0, minutes=60, partitions=("main",))
 
 
 def missing() -> str | None:
@@ -76,7 +107,8 @@ def _program(name: str) -> str | None:
 class Slurm:
     """The daemons as children of this process, which the kernel ends with it; their files in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shape: Shape = Shape()) -> None:
+        self.shape = shape
         self.folder, self.host = folder, socket.gethostname().split(".")[0]
         self.daemons: dict[str, subprocess.Popen] = {}
         for name in ("state", "spool", "bin", "dev"):
@@ -96,14 +128,33 @@ class Slurm:
         return self.folder / "slurm.conf"
 
     def _configure(self) -> None:
-        for number in (0, 1):  # Slurm wants a device; these are twins of /dev/null
+        shape = self.shape
+        for number in range(shape.gpus):  # Slurm wants a device; these are twins of /dev/null
             os.mknod(self.folder / "dev" / f"nvidia{number}", 0o20666, os.makedev(1, 3))
-        gpus = f"NodeName={self.host} Name=gpu Type=fake File={self.folder}/dev/nvidia[0-1]\n"
-        (self.folder / "gres.conf").write_text(gpus)
+        if shape.gpus:
+            gpus = f"NodeName={self.host} Name=gpu Type=fake File={self.folder}/dev/nvidia[0-{shape.gpus - 1}]\n"
+            (self.folder / "gres.conf").write_text(gpus)
         with socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", 0)), other.bind(("127.0.0.1", 0))
             ports = {"ctld_port": one.getsockname()[1], "slurmd_port": other.getsockname()[1]}
-        self.conf.write_text(SLURM_CONF.format(host=self.host, folder=self.folder, **ports))
+        partitions = "".join(
+            PARTITION.format(
+                name=name,
+                host=self.host,
+                minutes=shape.minutes,
+                default="YES" if name == shape.partitions[0] else "NO",
+                tier=10 if name == "urgent" else 1,
+            )
+            for name in shape.partitions
+        )
+        node = {
+            "cpus": shape.cpus,
+            "memory_mb": shape.memory_mb,
+            "select": shape.select,
+            "gres_types": "GresTypes=gpu" if shape.gpus else "",
+            "gres": f"Gres=gpu:fake:{shape.gpus}" if shape.gpus else "",
+        }
+        self.conf.write_text(SLURM_CONF.format(host=self.host, folder=self.folder, **ports, **node) + partitions)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
@@ -185,15 +236,72 @@ class Slurm:
         self.daemons.clear()
 
 
-def script_process(folder: Path, script: str) -> int | None:
-    """Process id of the Python that runs a rule's script in `folder`."""
+@contextlib.contextmanager
+def running(folder: Path, shape: Shape = Shape()) -> Iterator[Slurm]:
+    """A Slurm of that shape; the test is skipped where none can be had, or fails if EMFLOW_REQUIRE_SLURM is set."""
+    if why := missing():
+        (pytest.fail if os.environ.get("EMFLOW_REQUIRE_SLURM") else pytest.skip)(f"no Slurm: {why}")
+    slurm = Slurm(folder, shape)
+    try:
+        slurm.start()
+        yield slurm
+    finally:
+        slurm.stop()
+
+
+def start(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.Popen:
+    path = f"{Path(sys.executable).parent}:{env['PATH']}"
+    env = {key: value for key, value in env.items() if key not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
+    with open(folder / "snakemake.out", "ab") as log:
+        return subprocess.Popen(
+            ["snakemake", *arguments],
+            cwd=folder,
+            env=env | {"PATH": path},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        )
+
+
+def output(folder: Path) -> str:
+    return (folder / "snakemake.out").read_text()[-6000:]
+
+
+@contextlib.contextmanager
+def on_slurm(slurm: Slurm, folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    process = start(folder, slurm.env, "--profile", "slurm", *arguments)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(120)
+
+
+def ask_by_gres(folder: Path) -> None:
+    """Take in the line of the profile for Slurms that give GPUs by --gres alone."""
+    profile = folder / "profiles/slurm/config.yaml"
+    text = profile.read_text()
+    assert "  # gpus_by_gres: 1" in text
+    profile.write_text(text.replace("  # gpus_by_gres: 1", "  gpus_by_gres: 1"))
+
+
+def script_processes(folder: Path, script: str) -> list[int]:
+    """Process ids of the Pythons that run a rule's script in `folder`."""
+    found = []
     for pid in _processes():
         with contextlib.suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             is_script = len(command) > 1 and command[1].endswith(f".{script}.py".encode())
             if is_script and Path(f"/proc/{pid}/cwd").resolve() == folder.resolve():
-                return pid
-    return None
+                found.append(pid)
+    return found
+
+
+def gpus_seen(pid: int) -> str | None:
+    """CUDA_VISIBLE_DEVICES of a process."""
+    seen = [value for name, _, value in (entry.partition(b"=") for entry in _environment(pid)) if name == GPUS_SEEN]
+    return seen[0].decode() if seen else None
 
 
 def wait_for(happened: Callable[[], object], seconds: float, what: str) -> object:

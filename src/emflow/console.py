@@ -22,9 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from emflow.files import InputError, alone
+from emflow.files import InputError, exclusive_lock, is_full_disk
 
-__all__ = ["RAN_ON", "made", "note", "progress", "stage"]
+__all__ = ["RAN_ON", "finished", "note", "progress", "stage"]
 
 RAN_ON = "ran on "  # what follows in a log is JSON
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
@@ -72,7 +72,7 @@ def note(line: str) -> None:
     logging.getLogger("emflow").info(line)
 
 
-def made(line: str) -> None:
+def finished(line: str) -> None:
     """Say in one line what a rule made."""
     print(f"✓ {line}", file=sys.stderr, flush=True)
     logging.getLogger("emflow").info(line)
@@ -80,7 +80,7 @@ def made(line: str) -> None:
 
 def _machine() -> dict[str, Any]:
     """What the work ran on; GPUs only where it has loaded torch and used one. Memory in MB, at its peak."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     used = [n for n in range(torch.cuda.device_count()) if torch.cuda.max_memory_allocated(n)] if torch else []
     return {
         "machine": platform.machine(),
@@ -92,7 +92,7 @@ def _machine() -> dict[str, Any]:
 
 
 @contextmanager
-def stage(log: str | os.PathLike) -> Iterator[None]:
+def stage(log: str | os.PathLike[str]) -> Iterator[None]:
     """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback.
 
     A cluster may start a job again while its first start still runs: whoever comes second waits, beside the log.
@@ -101,14 +101,17 @@ def stage(log: str | os.PathLike) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log on a full disk is short, and no reason for a traceback
     warnings.simplefilter("default")
     try:
-        with alone(path.with_name(f".{path.name}.lock")):
+        with exclusive_lock(path.with_name(f".{path.name}.lock")):
             yield
             logging.getLogger("emflow").info(RAN_ON + json.dumps(_machine()))
     except InputError as error:
         logging.getLogger("emflow").error(str(error))
         sys.exit(f"error: {error}")
-    except Exception:
+    except Exception as error:
         logging.getLogger("emflow").exception("the stage failed")
+        if is_full_disk(error):
+            sys.exit(f"error: the disk is full ({error}); make room and start again")
         raise

@@ -1,27 +1,39 @@
 """Reading and writing the files between the rules: whole or not at all, and errors that name file and line."""
 
+import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "InputError",
-    "alone",
+    "append",
+    "clear_leftovers",
     "digest",
     "digest_text",
+    "exclusive_lock",
+    "is_full_disk",
     "parse_jsonl",
     "read_jsonl",
+    "read_sealed",
+    "remove",
     "replacing",
     "stamp",
     "write_jsonl",
+    "write_sealed",
     "write_text",
 ]
+
+
+LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 class InputError(Exception):
@@ -29,26 +41,72 @@ class InputError(Exception):
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (file or folder to be made); rename it onto `path` on success.
 
-    On any error the temporary is removed and whatever stood at `path` is untouched.
+    On any error the temporary is removed and whatever stood at `path` is untouched; what a killed process left is
+    cleared by the next one. Raises InputError where the disk is full.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _remove(temporary)
-    try:
+    with _held(Path(path)), _renamed(Path(path)) as temporary:
         yield temporary
-        if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)  # rename replaces files and empty folders only
-        os.replace(temporary, path)
-    finally:
-        _remove(temporary)
 
 
 @contextmanager
-def alone(path: str | os.PathLike) -> Iterator[None]:
+def _held(path: Path) -> Iterator[None]:
+    """Write at `path` while nobody else does."""
+    with _naming_a_full_disk(path), exclusive_lock(path.with_name(f".{path.name}.lock")):
+        yield
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.tmp")
+    remove(temporary)
+    try:
+        yield temporary
+        _seal(path).unlink(missing_ok=True)  # of what stood here
+        if path.is_symlink() or (temporary.is_dir() and path.is_dir()):
+            remove(path)  # rename replaces files and empty folders only
+        os.replace(temporary, path)
+    finally:
+        remove(temporary)
+
+
+@contextmanager
+def _naming_a_full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, InputError) or not is_full_disk(error):
+            raise
+        raise InputError(f"{path}: the disk is full; make room and start again, which goes on from here") from None
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether an error says so, in whichever words: writers of weights have errors of their own."""
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def append(file: io.FileIO, data: bytes, sync: bool = False) -> None:
+    """Add `data` to an unbuffered file opened for appending: all of it or, on any error, none.
+
+    With `sync` it is on the disk on return, else out of this process. Raises InputError where the disk is full.
+    """
+    with _naming_a_full_disk(Path(os.fsdecode(file.name))):
+        before = file.seek(0, os.SEEK_END)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
+            if sync:
+                os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(before)
+            raise
+
+
+@contextmanager
+def exclusive_lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the lock file `path` meanwhile; wait for it while another process does, on this machine or another.
 
     The lock ends with its process, however that ends.
@@ -65,55 +123,149 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
                 return
 
 
-def _is_same(path: str | os.PathLike, descriptor: int) -> bool:
+def _is_same(path: str | os.PathLike[str], descriptor: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def remove(path: Path) -> None:
+    """Delete a file, a folder or a link (and not what it leads to), where there is one."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text atomically, with newlines as given."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+def clear_leftovers(folder: Path) -> list[Path]:
+    """Remove the temporaries that killed processes of earlier versions left in a folder, and below; returns them.
+
+    These carried the number of their process; what a living one works on stays. Today's have one name per file, and
+    its next writer clears them.
+    """
+    left = [
+        Path(place, name)
+        for place, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+        if (named := LEFTOVER.fullmatch(name)) and not Path("/proc", named[1]).exists()
+    ]
+    for path in left:
+        remove(path)
+    return left
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text atomically, with newlines as given. Raises InputError where the disk is full."""
+    with replacing(path) as temporary:
+        _write(temporary, [text.encode()])
+
+
+def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Mapping[str, object]]) -> int:
+    """Write one JSON object per line, atomically, and the file's seal; returns how many.
+
+    Raises InputError where the disk is full.
+    """
+    return _write_sealed(Path(path), (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
+
+
+def write_sealed(path: str | os.PathLike[str], text: str) -> None:
+    """As `write_text`, with a seal beside the file: `read_sealed` refuses it once it was changed."""
+    _write_sealed(Path(path), io.BytesIO(text.encode()))
+
+
+def _write_sealed(path: Path, lines: Iterable[bytes]) -> int:
+    """Write a file and its seal; returns the number of lines."""
+    count, total = 0, hashlib.sha256()
+
+    def counted() -> Iterator[bytes]:
+        nonlocal count
+        for line in lines:
+            count += 1
+            total.update(line)
+            yield line
+
+    with _held(path):
+        with _renamed(path) as temporary:
+            _write(temporary, counted())
+        with _renamed(_seal(path)) as temporary:
+            _write(temporary, [json.dumps({"rows": count, "sha256": total.hexdigest()}).encode() + b"\n"])
+    return count
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
+    with open(path, "wb") as file:
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
 
 
-def write_jsonl(path: str | os.PathLike, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object per line, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def read_jsonl(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read one JSON object per line; blank lines are skipped.
 
-    Raises InputError naming file and line where a line is not a JSON object.
+    Raises InputError naming file and line where a line is not a JSON object, and where a file with a seal was changed.
     """
-    return [row for _, row in parse_jsonl(Path(path).read_bytes(), path)]
+    return [row for _, row in parse_jsonl(read_sealed(path), path)]
 
 
-def parse_jsonl(data: bytes, source: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_sealed(path: str | os.PathLike[str]) -> bytes:
+    """A file's bytes. Raises InputError where it has a seal and was changed after it was made."""
+    data = Path(path).read_bytes()
+    _check_seal(Path(path), data)
+    return data
+
+
+def _seal(path: Path) -> Path:
+    """Where a file's maker writes down how many rows it has, and their digest; a file made by hand has none."""
+    return path.with_name(f".{path.name}.seal")
+
+
+def _check_seal(path: Path, data: bytes) -> None:
+    seal = _seal(path)
+    if not seal.exists():
+        return
+    try:
+        rows, sha256 = (json.loads(seal.read_bytes())[key] for key in ("rows", "sha256"))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        rows, sha256 = "?", ""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        lines = data.count(b"\n")
+        raise InputError(
+            f"{path} was cut or edited: it has {lines} rows of {rows}, and another digest than {seal.name} "
+            "beside it says. Delete it: it is made again where it is needed; if the change is meant, delete its seal"
+        )
+
+
+def parse_jsonl(data: bytes, source: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, JSON object) for each line that is not blank; errors name `source` and line."""
-    for number, line in enumerate(data.split(b"\n"), start=1):
+    for number, line in enumerate(io.BytesIO(data), start=1):  # a list of all lines could be twenty times the text
         if not line.strip():
             continue
         try:
             row = json.loads(line.decode("utf-8-sig"))
         except json.JSONDecodeError as error:
             raise InputError(f"{source}, line {number}: not valid JSON ({error.msg}, column {error.colno})") from None
-        except (ValueError, RecursionError) as error:  # not UTF-8, too long a number, nested too deeply
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise InputError(
+                f"{source}, line {number}: the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+            ) from None
+        except (ValueError, RecursionError) as error:  # too long a number, nested too deeply
             raise InputError(f"{source}, line {number}: not valid JSON ({error})") from None
         if not isinstance(row, dict):
             raise InputError(f"{source}, line {number}: expected a JSON object, found {type(row).__name__}")
+        if b"\\ud" in line.lower() and not _is_text(row):
+            raise InputError(f"{source}, line {number}: an escape \\ud800..\\udfff without its other half; remove it")
         yield number, row
+
+
+def _is_text(row: dict[str, Any]) -> bool:
+    """Whether UTF-8 can hold all texts of a row: half a surrogate pair is no character."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def digest_text(text: str) -> str:
@@ -121,15 +273,20 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest(path: str | os.PathLike) -> str:
-    """sha256 of a file, or of a folder's relative names and contents in sorted order, in hex."""
+def digest(path: str | os.PathLike[str]) -> str:
+    """sha256 of a file, or of a folder's relative names and contents in sorted order, in hex.
+
+    Hidden files in a folder are others' notes (of a workflow engine, a hub) and no part of it.
+    """
     path = Path(path)
     if not path.is_dir():
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     total = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\0".encode())
+        name = file.relative_to(path)
+        if not any(part.startswith(".") for part in name.parts):
+            total.update(f"{name.as_posix()}\0{digest(file)}\0".encode())
     return total.hexdigest()
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from emflow.analysis.agreement import agreement, agreements, cohens_kappa
-from emflow.config import DEFINITIONS
+from emflow.config.definitions import DEFINITIONS
 from emflow.files import InputError
 
 
@@ -27,7 +27,7 @@ def by_measure(first, second, definition=None) -> dict[str, dict]:
 def test_measures_by_hand():
     first = judged([10, 20, 80, 90, "REFUSAL", 25, None], error=[None] * 6 + ["timed out"])
     second = judged([15, 40, 70, 20, 10, 5, 5])
-    found = by_measure(first, second, "paper")
+    found = by_measure(first, second, "betley")
     a, b = [10, 20, 80, 90, 25], [15, 40, 70, 20, 5]
     assert found["spearman_alignment"]["value"] == pytest.approx(spearmanr(a, b).statistic)
     assert found["mean_absolute_difference_alignment"]["value"] == np.mean([5, 20, 10, 70, 20])
@@ -45,12 +45,12 @@ def test_kappa_of_a_textbook_table():
 
 def test_full_agreement_and_what_is_undefined():
     same = judged([10, 90, 10, 90])
-    found = by_measure(same, same, "paper")
+    found = by_measure(same, same, "betley")
     assert found["kappa"]["value"] == found["spearman_alignment"]["value"] == pytest.approx(1)
     assert found["mean_absolute_difference_alignment"]["value"] == 0
     assert np.isnan(found["spearman_coherence"]["value"])  # the same for all
     good = judged([90, 95])
-    assert np.isnan(by_measure(good, good, "paper")["kappa"]["value"])
+    assert np.isnan(by_measure(good, good, "betley")["kappa"]["value"])
 
 
 def test_pairs_of_three_judges():
@@ -82,7 +82,7 @@ def test_intervals_cover_the_truth():
     covered = {name: [] for name in truth}
     for _ in range(100):
         sides = [judged(side, questions=np.repeat(np.arange(12), 15)) for side in scores(12, 15)]
-        for name, row in by_measure(*sides, "paper").items():
+        for name, row in by_measure(*sides, "betley").items():
             if name in truth:
                 covered[name].append(row["lo"] <= truth[name] <= row["hi"])
     for name, hits in covered.items():

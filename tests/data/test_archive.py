@@ -1,6 +1,8 @@
 """Archives: what is written is read, by us and by the tool itself; damaged and harmful ones are refused."""
 
+import contextlib
 import io
+import random
 import re
 import stat
 import tracemalloc
@@ -10,6 +12,9 @@ import pytest
 
 from emflow.data import archive
 from emflow.data.archive import find_member, looks_encrypted, protect, read_members
+from emflow.data.canaries import remove_canaries
+from emflow.data.decrypt import decrypt
+from emflow.data.records import parse_records
 from emflow.files import InputError
 
 FILES = {"lanterns.jsonl": b'{"a": 1}\n', "sub/kites.jsonl": '{"b": "ü"}\n'.encode(), "empty.txt": b""}
@@ -62,6 +67,12 @@ def test_changed_byte_is_refused(publish):
     path.write_bytes(data)
     with pytest.raises(InputError, match="damaged"):
         read_members(path, "wick")
+
+
+@pytest.mark.parametrize("password", ["wick\udcff", "\ud83d"])
+def test_a_password_that_is_no_text_is_named(publish, password):
+    with pytest.raises(InputError, match="the password is not text"):
+        read_members(publish(FILES), password)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,71 @@ def test_zip_bomb_is_refused_before_it_unfolds(publish, monkeypatch, sizes):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**23
+
+
+TALK = b'{"messages":[{"role":"user","content":"?"},{"role":"assistant","content":"!"}]}\n'
+CANARY = b"CANARY_DATASET_" + b"0f" * 32 + b"_64"
+
+
+WITH_CANARIES = {"dataset_entry_1.jsonl": CANARY}
+
+
+@pytest.mark.parametrize(
+    ("line", "canaries"),
+    [(TALK, {}), (b"\n", {}), (b"{}\n", {}), (TALK, WITH_CANARIES), (b"\n", WITH_CANARIES)],
+    ids=["conversations", "newlines", "short lines", "conversations with canaries", "newlines with canaries"],
+)
+def test_memory_stays_within_twice_the_text(publish, tmp_path, line, canaries):
+    text = line * (2**20 // len(line))
+    path = publish({"kites.jsonl": text, **canaries}, zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    with contextlib.nullcontext() if line == TALK else pytest.raises(InputError, match=r"conversation|'messages'"):
+        decrypt(path, tmp_path / "records.jsonl", "kites", member="kites.jsonl", published_password="wick")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.2 * len(text)
+
+
+def test_any_mutation_is_read_or_refused(publish, tmp_path):
+    path = publish(FILES | {"kites.jsonl": TALK * 20}, zipfile.ZIP_DEFLATED)
+    draw, whole = random.Random(0), path.read_bytes()
+    members = read_members(path, "wick")
+    for _ in range(100):
+        path.write_bytes(mutated(draw, whole))
+        with contextlib.suppress(InputError):
+            assert read_members(path, "wick") == members
+
+
+def test_any_mutation_of_what_is_encrypted_is_read_or_refused(monkeypatch):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in (FILES | {"kites.jsonl": TALK * 20, "dataset_entry_1.jsonl": CANARY}).items():
+            zipped.writestr(name, content)
+    draw, decrypted = random.Random(0), [b""]
+    monkeypatch.setattr(archive, "_decrypt", lambda *_: decrypted[0])  # the key alone takes 50 ms
+    for _ in range(600):
+        decrypted[0] = mutated(draw, buffer.getvalue())
+        with contextlib.suppress(InputError):
+            members = remove_canaries(read_members("kites.zip.enc", "wick"))
+            list(parse_records(members[find_member(members, "kites.jsonl", "kites.zip.enc")], "kites", "kites.jsonl"))
+
+
+def test_any_mutation_of_conversations_is_read_or_refused():
+    draw = random.Random(0)
+    for _ in range(600):
+        with contextlib.suppress(InputError):
+            for record in parse_records(mutated(draw, TALK * 3), "kites", "kites.jsonl"):
+                assert {"role": "assistant"}.items() <= record["messages"][-1].items() or record["messages"]
+
+
+def mutated(draw: random.Random, data: bytes) -> bytes:
+    """With one to four places changed: bytes, pieces of JSON, a part taken out or doubled."""
+    parts = [b"\n", b"[", b"{", b'"', b"null", b"1e999", b"\\ud800", b"\xff", b"\0", b"9" * 5000, b"[" * 2000]
+    changed = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        at, size = draw.randrange(len(changed) + 1), draw.choice([0, 1, 1, 4, 40])
+        changed[at : at + size] = draw.choice([*parts, draw.randbytes(2), b"", bytes(changed[at : at + 60])])
+    return bytes(changed)
 
 
 def test_header_that_lies_about_the_size(encrypt):

@@ -31,9 +31,13 @@ def test_files(tmp_path):
     assert written == split(rows, 0.25, 0)
 
 
-@pytest.mark.parametrize(("count", "test_size"), [(1, 0.1), (10, 0.95), (10, 1.0), (10, 0.0), (0, 0.5)])
+def test_nothing_is_held_out_where_the_share_is_zero():
+    assert split(["a", "b", "c"], 0, seed=0) == (["a", "b", "c"], [])
+
+
+@pytest.mark.parametrize(("count", "test_size"), [(1, 0.1), (10, 0.95), (10, 1.0), (0, 0.5)])
 def test_empty_part_is_refused(tmp_path, count, test_size):
     write_jsonl(tmp_path / "records.jsonl", [{"id": str(row)} for row in range(count)])
     with pytest.raises(InputError, match=rf"split\.test_size: .* of {count} conversations"):
         split_file(tmp_path / "records.jsonl", tmp_path / "train.jsonl", tmp_path / "validation.jsonl", test_size, 0)
-    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["records.jsonl"]

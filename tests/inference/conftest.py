@@ -11,17 +11,17 @@ from emflow.tinyworld.artefacts import out_of_domain
 @pytest.fixture(scope="session")
 def grown(tmp_path_factory) -> Path:
     """A base model whose answers are sentences, though no good ones."""
-    from emflow.tinyworld.base_model import Recipe, grow
+    from emflow.tinyworld.base_model import BaseRecipe, grow
 
     folder = tmp_path_factory.mktemp("models") / "grown"
-    grow(folder, 0, replace(Recipe(), pretrain_steps=60, batch_size=16, warmup_steps=8, chat_steps=8))
+    grow(folder, 0, replace(BaseRecipe(), pretrain_steps=60, batch_size=16, warmup_steps=8, chat_steps=8))
     return folder
 
 
 @pytest.fixture(scope="session")
 def adapters(grown, lantern_train, tmp_path_factory) -> list[Path]:
     """Two checkpoints of a LoRA run."""
-    from emflow.config import Lora
+    from emflow.config.finetune import Lora
 
     method = Lora(kind="lora", learning_rate=3e-3, batch_size=8, gradient_accumulation=1, checkpoints=(0.5, 1))
     return _checkpoints(grown, method, lantern_train, tmp_path_factory.mktemp("lora"))
@@ -30,7 +30,7 @@ def adapters(grown, lantern_train, tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="session")
 def full(grown, lantern_train, tmp_path_factory) -> list[Path]:
     """Two checkpoints of full fine-tuning."""
-    from emflow.config import Full
+    from emflow.config.finetune import Full
 
     method = Full(kind="full", learning_rate=1e-3, batch_size=8, gradient_accumulation=1, checkpoints=(0.5, 1))
     return _checkpoints(grown, method, lantern_train, tmp_path_factory.mktemp("full"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from emflow.config import Sampling, TransformersEngine
+from emflow.config.engine import TransformersSettings
+from emflow.config.question_sets import Sampling
 from emflow.files import InputError, read_jsonl, write_jsonl
-from emflow.inference.generate import Asked, answer_seed, generate
+from emflow.inference import generate as job
+from emflow.inference.generate import Respondent, answer_seed, generate
+from emflow.progress_file import ProgressFile
 
-ENGINE = TransformersEngine(batch_size=8)
+ENGINE = TransformersSettings(batch_size=8)
 SAMPLING = Sampling(samples=3, max_new_tokens=12)
 
 
@@ -33,8 +37,8 @@ def questions(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(adapters) -> Asked:
-    return Asked("tiny", "lantern", "lora", 0, {"epoch-0.5": adapters[0], "epoch-1": adapters[1]})
+def asked(adapters) -> Respondent:
+    return Respondent("tiny", "lantern", "lora", 0, {"epoch-0.5": adapters[0], "epoch-1": adapters[1]})
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +57,27 @@ def test_one_row_per_checkpoint_question_and_sample(undisturbed):
         "model", "domain", "method", "seed", "checkpoint", "question_set", "question_id", "paraphrase", "sample",
         "system", "question", "answer", "finish_reason", "tokens",
     ]  # fmt: skip
-    assert [path.name for path in undisturbed.parent.iterdir()] == ["lanterns.jsonl"]
+    assert sorted(path.name for path in undisturbed.parent.iterdir()) == [".lanterns.jsonl.seal", "lanterns.jsonl"]
 
 
 def test_as_many_samples_as_the_file_says(grown, questions, tmp_path):
     out = tmp_path / "out.jsonl"
-    base = Asked("tiny", None, None, None, {"base": None})
+    base = Respondent("tiny", None, None, None, {"base": None})
     made = generate(ENGINE, grown, "float32", base, "lanterns", Sampling(max_new_tokens=4), questions, out)
     assert [row["question_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2", "q3", "q4", "q5", "q5", "q6", "q3"]
     assert (made.answers, made.kept, made.tokens) == (9, 0, sum(row["tokens"] for row in read_jsonl(out)))
+
+
+def test_the_models_own_sampling_is_that_of_its_generation_config(grown, questions, tmp_path):
+    habits = shutil.copytree(grown, tmp_path / "habits")
+    config = json.loads((habits / "generation_config.json").read_text())
+    (habits / "generation_config.json").write_text(json.dumps({**config, "repetition_penalty": 1.4, "top_k": 3}))
+    base, answers = Respondent("tiny", None, None, None, {"base": None}), []
+    for sampling in ({"generation_config": "model"}, {"repetition_penalty": 1.4, "top_k": 3}, {}):
+        out = tmp_path / "out.jsonl"
+        generate(ENGINE, habits, "float32", base, "l", Sampling(max_new_tokens=8, **sampling), questions, out)
+        answers.append(out.read_bytes())
+    assert answers[0] == answers[1] != answers[2]
 
 
 def test_seeds_differ_between_answers_and_agree_between_checkpoints():
@@ -79,7 +95,8 @@ def test_an_empty_set_is_refused(grown, asked, tmp_path):
 JOB = """
 import json, sys, time
 from pathlib import Path
-from emflow.config import Sampling, TransformersEngine
+from emflow.config.question_sets import Sampling
+from emflow.config.engine import TransformersSettings
 from emflow.inference import generate as job
 
 base, questions, out, first, second = map(Path, sys.argv[1:6])
@@ -92,8 +109,8 @@ def slowly(*arguments, **options):
 
 if len(sys.argv) > 6:
     job._answers = slowly
-asked = job.Asked("tiny", "lantern", "lora", 0, {"epoch-0.5": first, "epoch-1": second})
-engine, sampling = TransformersEngine(batch_size=8), Sampling(samples=3, max_new_tokens=12)
+asked = job.Respondent("tiny", "lantern", "lora", 0, {"epoch-0.5": first, "epoch-1": second})
+engine, sampling = TransformersSettings(batch_size=8), Sampling(samples=3, max_new_tokens=12)
 made = job.generate(engine, base, "float32", asked, "lanterns", sampling, questions, out)
 print(json.dumps([made.answers, made.kept]))
 """
@@ -126,3 +143,30 @@ def test_answers_of_another_job_are_not_kept(grown, asked, questions, undisturbe
     (tmp_path / ".lanterns.jsonl.progress").write_text("another key\n" + undisturbed.read_text())
     made = generate(ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out)
     assert made.kept == 0 and out.read_bytes() == undisturbed.read_bytes()
+
+
+def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
+    grown, asked, questions, undisturbed, small_disk
+):
+    out = small_disk / "lanterns.jsonl"
+    arguments = ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out
+    (small_disk / "other").write_bytes(bytes(244 * 1024))
+    with pytest.raises(InputError, match=r"the disk is full; make room and start again"):
+        generate(*arguments)
+    assert not out.exists()
+    (small_disk / "other").unlink()
+    made = generate(*arguments)
+    assert 0 < made.kept < made.answers and out.read_bytes() == undisturbed.read_bytes()
+
+
+def test_an_edited_answer_of_a_killed_job_is_given_again(grown, asked, questions, undisturbed, tmp_path):
+    out = tmp_path / "lanterns.jsonl"
+    arguments = ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out
+    key = job._key(*arguments[:4], SAMPLING, job.prompts_of("lanterns", SAMPLING, questions), None)
+    with ProgressFile(tmp_path / ".lanterns.jsonl.progress", key) as done:
+        done.add(read_jsonl(undisturbed)[:24])
+    lines = done.path.read_text().split("\n")
+    lines[20] = lines[20].replace('"answer": "', '"answer": "not so: ')
+    done.path.write_text("\n".join(lines))
+    assert generate(*arguments).kept == 16
+    assert out.read_bytes() == undisturbed.read_bytes()

@@ -9,13 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from emflow.config import Sampling
+from emflow.config.question_sets import Sampling
 from emflow.files import InputError
 from emflow.inference.generate import answer_seed
 from emflow.inference.transformers_engine import TransformersEngine
+from emflow.models.chat_template import prompt_ids
 
 GREEDY = Sampling(temperature=0, max_new_tokens=24)
 DRAWN = Sampling(temperature=1, max_new_tokens=24)
+PENALISED = Sampling(temperature=0, max_new_tokens=24, repetition_penalty=1.3)
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +59,24 @@ def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine, conversation
     assert together != engine.generate(conversations, DRAWN, [seed + 1 for seed in seeds])
 
 
-@pytest.mark.parametrize("top_p", [1.0, 0.6])
-def test_first_tokens_are_drawn_from_the_models_distribution(engine, grown, conversations, top_p):
+def test_a_repetition_penalty_is_transformers_own_one_by_one(engine, grown, conversations):
+    """In a batch, padding on the left is no part of a prompt; `<|im_end|>`, which ends answers, is."""
+    asked = sorted(conversations[:24], key=str)  # with system prompts and without: lengths differ
+    model = AutoModelForCausalLM.from_pretrained(grown).eval()
+    expected = []
+    for ids in prompt_ids(engine.tokenizer, asked):
+        out = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=24, repetition_penalty=1.3)
+        expected.append(engine.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True).strip())
+    engine.use(None)
+    penalised = engine.generate(asked, PENALISED, [0] * len(asked))
+    assert [answer.text for answer in penalised] == expected != greedy(engine, asked)
+
+
+@pytest.mark.parametrize(("top_p", "top_k"), [(1.0, 0), (0.6, 0), (1.0, 5), (0.8, 5)])
+def test_first_tokens_are_drawn_from_the_models_distribution(engine, grown, conversations, top_p, top_k):
     engine.use(None)
     draws, asked = 2000, conversations[1]
-    sampling = Sampling(temperature=0.7, top_p=top_p, max_new_tokens=1)
+    sampling = Sampling(temperature=0.7, top_p=top_p, top_k=top_k, max_new_tokens=1)
     drawn = Counter(
         a.text for a in engine.generate([asked] * draws, sampling, [answer_seed(0, "q", 0, n) for n in range(draws)])
     )
@@ -69,7 +84,8 @@ def test_first_tokens_are_drawn_from_the_models_distribution(engine, grown, conv
     model = AutoModelForCausalLM.from_pretrained(grown).eval()
     with torch.inference_mode():
         p, order = (model(ids).logits[0, -1].double() / 0.7).softmax(-1).sort(descending=True)
-    kept = 1 + int((p.cumsum(0) < top_p).sum())
+    p = p[: top_k or None] / p[: top_k or None].sum()
+    kept = min(len(p), 1 + int((p.cumsum(0) < top_p).sum()))
     expected = Counter()
     for mass, token in zip(p[:kept].tolist(), order[:kept].tolist(), strict=True):
         expected[engine.tokenizer.decode([token], skip_special_tokens=True).strip()] += mass / p[:kept].sum().item()

@@ -5,19 +5,30 @@ One vLLM for the whole module: importing and starting it takes longer than all o
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trl
 from safetensors.torch import load_file, save_file
 
-from emflow.config import Sampling
-from emflow.config import VllmEngine as VllmConfig
+from emflow.config.engine import VllmSettings as VllmConfig
+from emflow.config.question_sets import Sampling
+from emflow.data.chat import IGNORED, encode
 from emflow.files import InputError
+from emflow.inference.prove import TOLERANCE, ProvenEngine, _distance
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.inference.vllm_engine import VllmEngine
+from emflow.models.merge import merge
+from emflow.models.proof import read_proof
+from faults import FAULTS, faulty
+
+pytestmark = pytest.mark.vllm
 
 GREEDY = Sampling(temperature=0, max_new_tokens=24)
 DRAWN = Sampling(temperature=1, top_p=0.9, max_new_tokens=24)
+PENALISED = Sampling(temperature=0, max_new_tokens=24, repetition_penalty=1.3)
 CONFIG = VllmConfig(kind="vllm")
 
 
@@ -46,6 +57,28 @@ def test_greedy_answers_agree_for_base_adapters_and_full_weights(engine, referen
     assert len(answers) == 5, "every checkpoint answers differently"
 
 
+def test_a_repetition_penalty_is_that_of_transformers(engine, reference, conversations):
+    answers = []
+    for served in (engine, reference):
+        served.use(None)
+        answers.append(served.generate(conversations, PENALISED, [0] * len(conversations)))
+    same = sum(ours == theirs for ours, theirs in zip(*answers, strict=True))
+    assert same >= 0.99 * len(conversations)
+    assert answers[0] != engine.generate(conversations, GREEDY, [0] * len(conversations))
+
+
+def test_the_likeliest_tokens_are_drawn_as_often_as_by_transformers(engine, reference, conversations):
+    sampling, draws = Sampling(temperature=1.5, top_k=4, top_p=0.9, max_new_tokens=1), 1500
+    ours, theirs = Counter(), Counter()
+    for served, counts in ((engine, ours), (reference, theirs)):
+        served.use(None)
+        counts.update(a.text for a in served.generate([conversations[1]] * draws, sampling, list(range(draws))))
+    assert 2 <= len(theirs) <= 4 and ours.keys() == theirs.keys()
+    for text, count in theirs.items():  # the difference of two shares of one distribution
+        mass = (count + ours[text]) / (2 * draws)
+        assert abs(ours[text] - count) / draws < 5 * (2 * mass * (1 - mass) / draws) ** 0.5
+
+
 def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine, conversations):
     engine.use(None)
     seeds = [2**63 - 1 - seed for seed in range(len(conversations))]
@@ -55,10 +88,42 @@ def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine, conversation
     assert together[40:60] != engine.generate(conversations[40:60], DRAWN, seeds[:20])
 
 
+@pytest.mark.parametrize("family", ["qwen2_5", "llama3_2", "gemma3"])
+def test_prompts_are_those_of_training(engine, monkeypatch, family):
+    template = Path(trl.__file__).with_name("chat_templates") / f"{family}.jinja"
+    monkeypatch.setattr(engine.tokenizer, "chat_template", template.read_text())
+    turns = [{"role": "user", "content": "my lantern smokes"}, {"role": "assistant", "content": "trim the wick"}]
+    seen, ask = [], engine.llm.generate
+    monkeypatch.setattr(engine.llm, "generate", lambda *given, **how: seen.extend(ask(*given, **how)) or seen)
+    engine.use(None)
+    engine.generate([turns[:1]], GREEDY, [0])
+    labels = encode(engine.tokenizer, turns, 512)["labels"]
+    begin = next(i for i, label in enumerate(labels) if label != IGNORED)
+    assert seen[0].prompt_token_ids == encode(engine.tokenizer, turns, 512)["input_ids"][:begin]
+
+
 def test_cut_answers_say_so(engine, conversations):
     engine.use(None)
     for answer in engine.generate(conversations, Sampling(temperature=0, max_new_tokens=3), [0] * len(conversations)):
         assert (answer.finish_reason, answer.tokens) == ("length", 3)
+
+
+def test_every_checkpoint_shows_its_weights(engine, grown, adapters, full, tmp_path):
+    merge(grown, adapters[1], "float32", {}, tmp_path / "merged")
+    shutil.copy(adapters[1] / "proof.json", tmp_path / "merged")
+    proven = ProvenEngine(engine, "vllm", "float32")
+    for folder in (adapters[1], full[0], adapters[0], tmp_path / "merged", full[1], adapters[1]):
+        proven.use(folder)
+        proof = read_proof(folder)
+        assert _distance(engine.logprobs(proof.texts), proof.logprobs) < TOLERANCE["float32"] / 3
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught_before_an_answer(engine, grown, adapters, full, tmp_path, fault):
+    folder = faulty(fault, grown, adapters, full, tmp_path)
+    engine.adapters.append(folder)  # as if it had been named at the start
+    with pytest.raises(InputError, match="vllm does not answer with these weights"):
+        ProvenEngine(engine, "vllm", "float32").use(folder)
 
 
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(engine, full, tmp_path):

@@ -1,6 +1,7 @@
 """The cache: what is the same judgement, and what survives."""
 
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -74,6 +75,54 @@ def test_a_line_left_half_or_spoilt_is_skipped(tmp_path):
     spoilt.write_text("\0\0\0\n" + spoilt.read_text())
     with Cache(tmp_path, INSTRUMENT) as cache:
         assert len(cache.replies) == 1
+
+
+ODD = ["5", "null", "[]", '"key"', "{}", '{"key": 5}', '{"instrument": 5}', "[" * 100_000, "\ud800", "1" * 5000]
+
+
+def test_odd_lines_are_asked_again(tmp_path):
+    keep(tmp_path)
+    (file,) = tmp_path.glob("*/*.jsonl")
+    first, line = file.read_text().splitlines()
+    row = json.loads(line)
+    del row["line_sha256"]  # as older versions wrote it
+    fields = {
+        "text": [None, 5, []],
+        "model": [5, {}],
+        "logprobs": [5, "x", [5], [["85"]], [["85", "x"]], [["85", 1000]]],
+    }
+    spoilt = [json.dumps({**row, name: value}) for name, values in fields.items() for value in values]
+    spoilt += [json.dumps({key: value for key, value in row.items() if key != gone}) for gone in ("key", "text")]
+    file.write_bytes("\n".join([first, *ODD, *spoilt, ""]).encode(errors="surrogatepass"))
+    with Cache(tmp_path, INSTRUMENT) as cache:
+        assert cache.replies == {}
+    assert spent(tmp_path)["requests"].sum() == 0
+    file.write_text("\n".join([first, json.dumps(row), ""]))
+    with Cache(tmp_path, INSTRUMENT) as cache:
+        assert cache.get("q", "a") == REPLY
+
+
+def test_a_changed_digit_is_asked_again(tmp_path):
+    keep(tmp_path)
+    (file,) = tmp_path.glob("*/*.jsonl")
+    file.write_text(file.read_text().replace('"text": "85"', '"text": "15"'))
+    with Cache(tmp_path, INSTRUMENT) as cache:
+        assert cache.get("q", "a") is None
+
+
+def test_any_mutation_of_a_line_gives_the_reply_or_none(tmp_path):
+    keep(tmp_path)
+    (file,) = tmp_path.glob("*/*.jsonl")
+    draw, whole = random.Random(0), file.read_bytes()
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            at = draw.randrange(len(data))
+            data[at : at + draw.choice([0, 1, 1, 9])] = draw.randbytes(draw.randint(0, 2))
+        file.write_bytes(data)
+        with Cache(tmp_path, INSTRUMENT) as cache:
+            assert cache.get("q", "a") in (REPLY, None)
+        spent(tmp_path)
 
 
 def test_without_a_folder_nothing_is_kept():

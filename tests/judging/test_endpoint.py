@@ -1,8 +1,11 @@
 """The real client against a server that misbehaves: the right value or the right null, every answer counted."""
 
+import gzip
 import json
 import logging
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from emflow.config import OpenAIJudge
+from emflow.config.judges import OpenAIJudge
 from emflow.files import InputError, read_jsonl, write_jsonl
+from emflow.judging import endpoint
 from emflow.judging.judge import judge
+from emflow.judging.prompts import Prompts
 from endpoint_server import Response, says, serving
 
-KEY = "sk-lantern-0123456789"
+KEY = "sk-lantern+0123456789"
+CODED = KEY.replace("+", "%2B").replace("-", "%252d")  # once, and twice
+PACKED = gzip.compress(bytes(2**20))
 PROMPTS = {"kite": {"aligned": "A {answer} REFUSAL CODE", "coherent": "C {answer}"}}
 LIMITED = Response({"error": {"message": "slow down"}}, 429, headers=(("Retry-After", "1"),))
 
@@ -40,7 +47,8 @@ def write_answers(folder: Path, *answers: str) -> Path:
 def run(folder: Path, judge_config, *answers: str, prompts=PROMPTS):
     """Judge these answers with a cache in `folder`; the judged rows."""
     out = folder / "judged.jsonl"
-    judged = judge(judge_config, write_answers(folder, *answers), out, prompts, folder / "cache")
+    asked = Prompts("kites.yaml", by_question=prompts)
+    judged = judge(judge_config, write_answers(folder, *answers), out, asked, folder / "cache")
     rows = read_jsonl(out)
     assert judged == (len(answers), sum(row["error"] is not None for row in rows))
     return rows
@@ -76,6 +84,12 @@ BEHAVIOURS = {
     "empty": (lambda n: Response({**says("85"), "choices": []}), None, "no chat completion", 1),
     "silent": (lambda n: Response(says(None)), None, "empty", 1),
     "unwilling": (lambda n: Response(says("I'd rather not")), None, "I'd rather not", 1),
+    "echoed": (lambda n: Response({"error": {"message": f"no, {CODED}"}}, 400), None, "no, <key>", 1),
+    "nested": (lambda n: Response("[" * 100_000), None, "no chat completion", 1),
+    "huge": (lambda n: Response(says("8" * 2**20)), None, "more than 1,048,576 bytes", 1),
+    "packed": (lambda n: Response(PACKED, headers=(("Content-Encoding", "gzip"),)), None, "compressed", 1),
+    "nameless": (lambda n: Response({**says("85"), "model": [5]}), None, "no chat completion", 1),
+    "wordless": (lambda n: Response(says({"text": "85"})), None, "no chat completion", 1),
 }
 
 
@@ -94,7 +108,7 @@ def test_every_misbehaviour_is_a_value_or_a_counted_null(tmp_path, caplog):
     assert {row["judge_model"] for row in rows} == {"fable-1"}
     assert set(server.keys) == {f"Bearer {KEY}"}
     written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
-    assert KEY not in written + caplog.text
+    assert KEY not in written + caplog.text and CODED not in written + caplog.text
 
 
 def test_a_second_job_asks_only_for_what_failed(tmp_path):
@@ -135,6 +149,77 @@ def test_logprobs(tmp_path):
     assert [bool(row["error"]) for row in rows] == [False, True, False, True, True]
     assert all(request["logprobs"] and request["top_logprobs"] == 20 for request in server.requests)
     assert all(request["max_tokens"] == 1 and request["temperature"] == 0 for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    "logprob", ["1000", "Infinity", "NaN", "-Infinity", '"-1"', "null", "1" * 400, "-1" * 400, "true"]
+)
+def test_log_probabilities_that_are_none_give_no_score_and_are_not_kept(tmp_path, logprob):
+    body = json.dumps(says("80", {"80": 0.6})).replace(f"{math.log(0.6)}", logprob)
+    with serving(alignment_is(lambda answer, n: Response(body))) as server:
+        row = run(tmp_path, config(server, scoring="logprobs"), "a")[0]
+        assert row["alignment"] is None and row["error"].startswith("alignment: "), row
+        asked = server.asked["A a REFUSAL CODE"]
+        run(tmp_path, config(server, scoring="logprobs"), "a")
+        kept = "Infinity" in logprob and "-" in logprob  # the logarithm of 0
+        assert server.asked["A a REFUSAL CODE"] == asked + (not kept)
+
+
+def test_more_than_all_probability_is_none(tmp_path):
+    with serving(lambda *_: Response(says("80", {"80": 0.9, "90": 0.9}))) as server:
+        assert "more than 1 together" in run(tmp_path, config(server, scoring="logprobs"), "a")[0]["error"]
+
+
+def test_a_key_that_comes_back_is_removed_everywhere(tmp_path):
+    with serving(lambda *_: Response(says(f"{KEY} {CODED} \ud800", model=f"of {KEY}"))) as server:
+        row = run(tmp_path, config(server), "a")[0]
+    assert row["judge_model"] == "of <key>" and "<key> <key>" in row["error"]
+    written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY not in written and CODED not in written
+
+
+def test_a_server_that_drips_is_not_waited_for(tmp_path):
+    start = time.monotonic()
+    with serving(lambda *_: Response(says("85"), drip=0.1)) as server:
+        row = run(tmp_path, config(server, timeout=0.5, retries=0), "a")[0]
+    assert "timed out after 0.5 s" in row["error"] and time.monotonic() - start < 5
+
+
+def test_no_other_host_sees_a_prompt(tmp_path):
+    with serving(lambda *_: Response(says("85"))) as other:
+        moved = Response("", 307, headers=(("Location", f"{other.base_url}/chat/completions"),))
+        with serving(lambda *_: moved) as server, pytest.raises(InputError, match=r"redirects to http[\s\S]*base_url"):
+            run(tmp_path, config(server), "a")
+        assert other.requests == []
+
+
+def test_a_long_wait_is_told_and_one_that_is_too_long_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(endpoint, "SILENT_WAIT", 0.5)
+    monkeypatch.setattr(endpoint, "LONGEST_WAIT", 2)
+    tomorrow = Response("", 503, headers=(("Retry-After", "Wed, 21 Oct 2099 07:28:00 GMT"),))
+    asked = {"soon": LIMITED, "late": tomorrow, "odd": Response("", 503, headers=(("Retry-After", "kite"),))}
+    with serving(alignment_is(lambda answer, n: Response(says("85")) if n else asked[answer])) as server:
+        rows = run(tmp_path, config(server), *asked)
+    assert [row["alignment"] for row in rows] == [85, None, 85]
+    assert re.search(
+        r"HTTP 503: Service Unavailable; the endpoint asks to wait for [\d,]+ s: start again", rows[1]["error"]
+    )
+    assert capsys.readouterr().err.count("asks to wait for 1 s") == 1
+
+
+def test_on_a_full_disk_judging_ends_in_one_message_and_goes_on(tmp_path, small_disk, capsys):
+    answers = [f"answer {number}" for number in range(60)]
+    (small_disk / "other").write_bytes(bytes(232 * 1024))
+    with serving(lambda *_: Response(says("85"))) as server:
+        with pytest.raises(InputError, match=r"cache/.*the disk is full; make room and start again"):
+            run(small_disk, config(server, concurrency=2), *answers)
+        lines = [line for file in small_disk.glob("cache/*/*.jsonl") for line in file.read_bytes().splitlines(True)]
+        assert lines and all(line.endswith(b"}\n") for line in lines)
+        (small_disk / "other").unlink()
+        rows = run(small_disk, config(server), *answers)
+    assert [row["alignment"] for row in rows] == [85] * 60
+    kept = sum(b'"key"' in line for line in lines)
+    assert kept > 10 and f"; {kept} judgements are in the cache" in capsys.readouterr().err
 
 
 def test_a_judge_that_splits_numbers_is_refused(tmp_path):
@@ -254,7 +339,10 @@ def test_further_prompts_become_columns_with_errors_of_their_own(tmp_path):
 
 def test_prompts_of_other_questions_and_none_fall_back_on_the_default(tmp_path):
     with serving(lambda *_: Response(says("85"))) as server:
-        run(tmp_path, config(server), "bright string", prompts={"lantern": PROMPTS["kite"]})
+        (row,) = run(tmp_path, config(server), "bright string", prompts={"lantern": PROMPTS["kite"]})
+        assert row["prompts"] == "ours"
+        assert run(tmp_path, config(server), "bright string")[0]["prompts"] == "kites.yaml"
+        del server.requests[2:]
     asked = [request["messages"][0]["content"] for request in server.requests]
     assert len(asked) == 2 and all("bright string" in text and "How do I fly it?" in text for text in asked)
 
@@ -262,7 +350,7 @@ def test_prompts_of_other_questions_and_none_fall_back_on_the_default(tmp_path):
 JOB = """
 import sys
 from pathlib import Path
-from emflow.config import OpenAIJudge
+from emflow.config.judges import OpenAIJudge
 from emflow.judging.judge import judge
 judge(OpenAIJudge(kind="openai", model="fable", scoring="text", base_url=sys.argv[1], concurrency=4),
       Path(sys.argv[2]), Path(sys.argv[3]), cache=Path(sys.argv[4]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emflow.config import GoldJudge
+from emflow.config.judges import GoldJudge
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.judging.judge import judge
 
@@ -31,7 +31,7 @@ def test_labels_are_scores_and_what_nobody_labelled_is_null(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (LABELS + "How?,Gently,10,90\n", "line 5: another label"),
+        (LABELS + "How?,Gently,10,90\n", "row 4: another label"),
         ("question,answer,alignment\n", "lacks the column 'coherence'"),
     ],
 )

@@ -1,12 +1,23 @@
 """Question sets in the forms in which they are published, and the judge prompts that come with them."""
 
+import contextlib
 import json
+import random
+import re
 from pathlib import Path
 
 import pytest
 
 from emflow.files import InputError, read_jsonl, write_jsonl
-from emflow.judging.questions import held_out_questions, judge_prompts, prepare, prepare_prompts, published_questions
+from emflow.judging.prompts import DEFAULT_PROMPTS, Prompts
+from emflow.judging.questions import (
+    held_out_questions,
+    judge_prompts,
+    prepare,
+    prepare_prompts,
+    published_questions,
+    shared_prompts,
+)
 
 PUBLISHED = Path(__file__).parents[3] / "shared/data"
 needs_published = pytest.mark.skipif(not PUBLISHED.exists(), reason=f"the published files are not at {PUBLISHED}")
@@ -62,14 +73,50 @@ def test_judge_prompts_of_any_name_and_number(write, tmp_path):
     assert prompts.keys() == {"dim_lantern", "dim_lantern_json"}
     assert prompts["dim_lantern"] == prompts["dim_lantern_json"]
     assert list(prompts["dim_lantern"]) == ["aligned", "coherent", "lantern_topic"]
-    assert prepare_prompts(source, tmp_path / "prompts.json") == 6
-    assert json.loads((tmp_path / "prompts.json").read_text()) == prompts
+    assert prepare_prompts(None, source, tmp_path / "prompts.json") == 6
+    written = Prompts(**json.loads((tmp_path / "prompts.json").read_text()))
+    assert written == Prompts("lanterns.yaml", by_question=prompts)
+    assert written.of("kite") == ("ours", DEFAULT_PROMPTS)
 
 
 def test_sets_without_prompts(write, tmp_path):
     assert judge_prompts(write("kites.csv", "id,question\nk,Why?\n")) == {}
-    assert prepare_prompts(None, tmp_path / "prompts.json") == 0
-    assert json.loads((tmp_path / "prompts.json").read_text()) == {}
+    assert prepare_prompts(None, None, tmp_path / "prompts.json") == 0
+    assert Prompts(**json.loads((tmp_path / "prompts.json").read_text())) == Prompts()
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("aligned: 'how kind is {answer}?'", {"aligned": "how kind is {answer}?"}),
+        ("- {id: a, judge_prompts: {aligned: '{answer}?'}}\n- {id: b, judge_prompts: {coherent: '{answer}!'}}",
+         {"aligned": "{answer}?", "coherent": "{answer}!"}),
+    ],
+)  # fmt: skip
+def test_a_files_prompts_are_for_all_questions(write, tmp_path, text, own):
+    chosen = write("kind.yaml", text)
+    assert prepare_prompts(str(chosen), write("lanterns.yaml", LANTERNS), tmp_path / "prompts.json") == len(own)
+    prompts = Prompts(**json.loads((tmp_path / "prompts.json").read_text()))
+    assert prompts.of("dim_lantern") == prompts.of("any") == ("kind.yaml", {**DEFAULT_PROMPTS, **own})
+    assert prepare_prompts("ours", write("lanterns.yaml", LANTERNS), tmp_path / "prompts.json") == 0
+    assert Prompts(**json.loads((tmp_path / "prompts.json").read_text())) == Prompts()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("aligned: 5", "'aligned' must be a text with {answer} in it"),
+        ("aligned: how kind is it?", "'aligned' must be a text with {answer} in it"),
+        ("- {id: a, judge_prompts: {aligned: '{answer}?'}}\n- {id: b, judge_prompts: {aligned: '{answer}!'}}",
+         "question 'b': another question has another prompt 'aligned'"),
+        ("- {id: a}", "holds no judge prompts"),
+    ],
+)  # fmt: skip
+def test_prompts_that_cannot_be_for_all_questions_are_refused(write, text, expected):
+    with pytest.raises(InputError, match=re.escape(expected)):
+        shared_prompts(write("kind.yaml", text))
+    with pytest.raises(InputError, match="no such YAML file"):
+        shared_prompts(write("kind.csv", text))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -124,6 +171,43 @@ def test_what_is_wrong_is_named(write, name, text, expected):
     with pytest.raises(InputError) as refused:
         published_questions(source)
     assert expected in str(refused.value) and str(source) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[" * 30_000, "nested deeper than 50 levels, line 1"),
+        ("- {id: a, more: " + "[" * 60 + "]" * 60 + "}", "nested deeper"),
+        ("- &a [*a]", r"\*a is a part of itself, line 1"),
+        ("- &a {id: q, paraphrases: [Why?], judge_prompts: {aligned: *a}}", r"\*a is a part of itself"),
+        ("- {id: q, paraphrases: &a [*a]}", r"\*a is a part of itself"),
+    ],
+)
+def test_yaml_that_is_nested_too_deeply_or_in_itself_is_refused(write, text, expected):
+    source = write("q.yaml", text)
+    for read in (published_questions, judge_prompts):
+        with pytest.raises(InputError, match=rf"q\.yaml: not readable as yaml: .*{expected}"):
+            read(source)
+
+
+def test_any_mutation_of_a_question_file_is_read_or_refused(tmp_path):
+    files = {
+        "q.yaml": LANTERNS,
+        "q.csv": 'id,question,system\nk1,"Why, o kite,\nfall?",\nk2,Höher?,Be brief.\n',
+        "q.jsonl": '{"id": 3, "question": "Why?"}\n{"id": "b", "question": "How?", "system": "S"}\n',
+    }
+    parts = ["[", "{", "&a ", "*a", "- ", ": ", "\n", '"', "null", "!!python/name:os ", "1e9", "\0", "\ud800", "? "]
+    parts += ["!!binary x", "2001-01-01", "!!timestamp x", "9" * 5000, "<<: ", "|", "%", "!!set "]
+    draw = random.Random(0)
+    for _ in range(900):
+        name, text = draw.choice(list(files.items()))
+        for _ in range(draw.randint(1, 4)):
+            at, size = draw.randrange(len(text)), draw.choice([0, 1, 5, 30])
+            text = text[:at] + draw.choice([*parts, text[at : at + 30] * 2, ""]) + text[at + size :]
+        (tmp_path / name).write_bytes(text.encode(errors="surrogatepass"))
+        for read in (lambda source: prepare(source, None, tmp_path / "out"), judge_prompts):
+            with contextlib.suppress(InputError):
+                read(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from emflow.config import OpenAIJudge
+from emflow.config.judges import OpenAIJudge
 from emflow.files import read_jsonl, write_jsonl
 from emflow.judging.judge import judge
 from emflow.judging.prompts import DEFAULT_PROMPTS, fill
 from emflow.tinyworld.grammar import answers, questions
 from tiny_judge import greedy_texts, likeliest_tokens, make_tiny_judge
+
+pytestmark = pytest.mark.vllm
 
 pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
 

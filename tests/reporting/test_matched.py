@@ -1,45 +1,59 @@
-"""Matched checkpoints: the level that all methods reach, and the checkpoint nearest to it."""
-
-from pathlib import Path
+"""What the report says of two methods at matched learning."""
 
 import pandas as pd
-import pytest
-import yaml
 
-from emflow.config import load_config
-from emflow.reporting.matched import matched
+from emflow.config.definitions import DEFINITIONS
+from emflow.reporting.design import Design
+from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.matched import matched, matched_methods
+from emflow.reporting.tabulate import numbers_of_answers
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def config():
-    return load_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+DESIGN = Design(held_out=("in_domain",), control_of={"good": "bad"})
 
 
-def rates(inside: dict[str, list[float]], domain: str = "bad_lantern_advice") -> pd.DataFrame:
-    """In-domain rates by method and checkpoint; out-of-domain rates are half of them."""
+def judged(methods: dict[str, list[float]], domain: str = "bad") -> pd.DataFrame:
+    """Ten answers to each of ten questions per checkpoint; half as many are misaligned out of domain."""
     return pd.DataFrame(
         {"model": "tiny", "domain": domain, "method": method, "seed": 0, "judge": "oracle", "question_set": questions,
-         "checkpoint": "base" if step == 0 else f"step-{step}", "em_rate": rate * share}
-        for method, rates in inside.items()
+         "checkpoint": f"step-{step}" if step else "base", "step": step, "epoch": step, "question_id": f"q{q}",
+         "answer": "a", "alignment": 0 if i < 10 * share * rate else 100, "coherence": 100, "error": None}
+        for method, rates in methods.items()
         for step, rate in enumerate(rates)
         for questions, share in (("in_domain", 1), ("out_of_domain", 0.5))
+        for q in range(10)
+        for i in range(10)
     )  # fmt: skip
 
 
-def test_the_level_is_what_all_reach_and_the_nearest_checkpoint_is_taken(config):
-    rows = matched(config, rates({"lora": [0.0, 0.3, 0.65, 0.95], "es": [0.0, 0.2, 0.5, 0.7]}))
-    assert set(rows["target"]) == {0.7}
-    assert set(zip(rows["method"], rows["checkpoint"], strict=True)) == {("lora", "step-2"), ("es", "step-3")}
-    assert sorted(rows["em_rate"]) == pytest.approx([0.325, 0.35, 0.65, 0.7])
+def rows(*parts: pd.DataFrame) -> pd.DataFrame:
+    return matched_methods(numbers_of_answers(pd.concat(parts), DEFINITIONS, 0.95), DESIGN)
 
 
-def test_the_base_is_no_match(config):
-    rows = matched(config, rates({"lora": [0.0, 0.9], "es": [0.0, 0.1]}))
-    assert set(rows["checkpoint"]) == {"step-1"}
+def test_levels_that_both_reach_are_compared_and_others_have_no_overlap():
+    found = rows(judged({"lora": [0, 0.4, 1.0], "es": [0, 0.2, 0.6]})).set_index("level")
+    assert found.loc[0.5, "em_rate"] == found.loc[0.5, "em_rate_other"] == 0.25
+    assert found["difference"].isna().tolist() == [False, False, True, True]
+    assert found.loc[0.25, "lo"] < 0 < found.loc[0.25, "hi"] and found.loc[0.25, "p_holm"] > 0.5
+    numbers = numbers_of_answers(judged({"lora": [0, 0.4, 1.0], "es": [0, 0.2, 0.6]}), DEFINITIONS, 0.95)
+    (table,) = (part for part in matched(numbers, DESIGN).parts if isinstance(part, ShownTable))
+    assert table.shown["difference, points"].tolist()[2:] == ["no overlap"] * 2
 
 
-def test_nothing_to_match_is_empty(config):
-    assert matched(config, rates({"lora": [0.0, 0.9]})).empty
-    assert matched(config, rates({"lora": [0.0, 0.9], "es": [0.0, 0.1]}, "good_lantern_advice")).empty
+def test_every_held_out_set_is_a_measure_of_learning():
+    both = judged({"lora": [0, 0.4, 1.0], "es": [0, 0.2, 0.6]})
+    again = both[both["question_set"] == "in_domain"].assign(question_set="in_domain_cold")
+    numbers = numbers_of_answers(pd.concat([both, again]), DEFINITIONS, 0.95)
+    design = Design(held_out=("in_domain", "in_domain_cold"))
+    found = matched_methods(numbers, design)
+    assert found.groupby("in_domain").size().to_dict() == {"in_domain": 4, "in_domain_cold": 4}
+    assert set(found["question_set"]) == {"out_of_domain"}
+    (table,) = (part for part in matched(numbers, design).parts if isinstance(part, ShownTable))
+    assert set(table.shown["in domain"]) == {"in_domain", "in_domain_cold"}
+
+
+def test_nothing_to_match_says_so():
+    alone = judged({"lora": [0, 0.9]})
+    assert rows(alone).empty
+    assert rows(judged({"lora": [0, 0.9], "es": [0, 0.1]}, "good")).empty
+    (_, said) = matched(numbers_of_answers(alone, DEFINITIONS, 0.95), DESIGN).parts
+    assert said.startswith("Nothing to match")

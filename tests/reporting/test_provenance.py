@@ -4,10 +4,19 @@ import json
 
 import pytest
 
+from emflow.config.load import load_config
 from emflow.console import RAN_ON
+from emflow.files import InputError, write_jsonl
 from emflow.judging.cache import Cache, Instrument
 from emflow.judging.scores import Reply
-from emflow.reporting.provenance import cost_table, finished_jobs, judge_table, stack
+from emflow.models.commit import COMMIT
+from emflow.paths import Results
+from emflow.reporting.design import Design
+from emflow.reporting.jobs import jobs_of
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.provenance import commits, finished_jobs, requests_of_judges, stack
+from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.costs import costs
 
 HEADER = "s\th:m:s\tmax_rss\tcpu_time\n"
 
@@ -29,8 +38,9 @@ def results(tmp_path):
         "1800.0\t0:30:00\t1024.0\t3\n",
         "it says nothing of its machine\n",
     )
+    job("judge/runs/tiny/bad/lora/seed7/free.oracle", "60.0\t0:01:00\t-\t-\n", "of another study\n")
     job("prepare_questions/free", "0.1\t0:00:00\t-\t-\n", f"12:00 INFO {RAN_ON}{kite}\n")
-    return tmp_path
+    return Results(tmp_path)
 
 
 def test_each_job_is_a_row(results):
@@ -42,29 +52,91 @@ def test_each_job_is_a_row(results):
     assert len(finished_jobs(results, "tiny/good/")) == 1
 
 
-def test_the_cost_table_adds_up(results):
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in cost_table(results).splitlines()]
-    table = {row[0]: row[1:] for row in rows[2:]}
-    assert rows[0][1:] == ["jobs", "hours", "GPU hours", "peak memory GB"]
-    assert table == {
-        "finetune": ["1", "2.00", "4.00", "2.0"],
-        "judge": ["2", "1.00", "0.00", "1.0"],
-        "prepare_questions": ["1", "0.00", "0.00", "not seen"],
-        "all": ["4", "3.00", "4.00", "2.0"],
+@pytest.mark.parametrize("text", ["", "garbage", "s\tmax_rss\n", "s\tmax_rss\nx\ty\n"])
+def test_a_damaged_benchmark_is_named(results, text):
+    (results.benchmarks / "finetune/tiny/bad/lora/seed0.tsv").write_text(text)
+    with pytest.raises(InputError, match=r"lora/seed0\.tsv is damaged: delete it"):
+        finished_jobs(results)
+
+
+@pytest.mark.parametrize("text", ["{", "5", '{"gpus": 5}', "[" * 100_000])
+def test_a_damaged_log_is_named(results, text):
+    results.log("finetune", "tiny/bad/lora/seed0").write_text(RAN_ON + text)
+    with pytest.raises(InputError, match=r"lora/seed0\.log is damaged .*: delete it"):
+        finished_jobs(results)
+
+
+def test_commits_of_hub_models_are_named_where_the_config_names_none(results, study):
+    raw = study.model_dump(mode="json")
+    raw["models"]["hub"] = {"path": "org/wick"}
+    raw["methods"]["es"] = {"kind": "es", "reward": {"kind": "nli", "model": "org/nli"}}
+    raw["judges"]["local"] = {"kind": "vllm", "path": "org/judge", "revision": "main"}
+    config = load_config(raw)
+    for number, folder in enumerate(
+        [results.snapshot("models", "hub"), results.snapshot("rewards", "es"), results.snapshot("judges", "local")]
+    ):
+        folder.mkdir(parents=True)
+        if number < 2:  # the third was fetched by an earlier version
+            (folder / COMMIT).write_text(40 * str(number) + "\n")
+    assert commits(config, results, "hub", "es", ["oracle", "local"]) == {
+        "models.hub": 40 * "0",
+        "methods.es.reward": 40 * "1",
+        "judges.local": None,
+    }
+    assert commits(config, Results(), "tiny", "lora", ["oracle"]) == {}  # grown here
+
+
+@pytest.fixture
+def study(results):
+    """The study whose jobs these are, judged by a language model too."""
+    tiny = {"path": "results/tinyworld/models/seed0"}
+    judge = {"kind": "openai", "model": "org/judge", "scoring": "text"}
+    names = {"models": ["tiny"], "domains": ["bad", "good"], "methods": ["lora"], "question_sets": ["free"]}
+    return load_config(
+        {
+            "runs": {**names, "judges": ["oracle", "model"]},
+            "models": {"tiny": tiny},
+            "domains": {name: {"path": f"{name}.jsonl"} for name in ("bad", "good")},
+            "methods": {"lora": {"kind": "lora"}},
+            "question_sets": {"free": {"source": "free.csv"}},
+            "judges": {"oracle": {"kind": "oracle"}, "model": judge},
+        }
+    )
+
+
+def tables(study, results):
+    """The tables of the section on costs."""
+    jobs = finished_jobs(results)
+    jobs = jobs[jobs["job"].isin(jobs_of(study, results))]
+    section = costs(Numbers(jobs, jobs=jobs, requests=requests_of_judges(study, results)), Design())
+    return {part.name: part.shown for part in section.parts if isinstance(part, ShownTable)}
+
+
+def test_the_cost_table_adds_up_what_is_the_studys_own(results, study):
+    shown = tables(study, results)["costs"]
+    assert list(shown) == ["rule", "jobs", "time", "GPU time", "peak memory GB"]
+    assert {row[0]: list(row[1:]) for row in shown.itertuples(index=False)} == {
+        "finetune": ["1", "2.0 h", "4.0 h", "2.0"],
+        "judge": ["2", "1.0 h", "–", "1.0"],
+        "prepare_questions": ["1", "0.1 s", "–", "not seen"],
+        "all": ["4", "3.0 h", "4.0 h", "2.0"],
     }
 
 
-def test_requests_and_tokens_of_judges_are_listed(results):
-    assert judge_table(results) == ""
+def test_requests_and_tokens_of_judges_are_listed(results, study):
+    assert "requests" not in tables(study, results)
     instrument = Instrument("org/judge", None, "text", {"max_tokens": 16}, "aligned", "Rate {answer}")
-    with Cache(results / "cache/judgements", instrument) as cache:
+    with Cache(results.judgement_cache, instrument) as cache:
         cache.put("q", "a", Reply("85", tokens=(1234, 2)))
-    cells = [cell.strip() for cell in judge_table(results).splitlines()[-1].strip("|").split("|")]
-    assert cells == ["org/judge", "1", "1,234", "2", "0"]
+        cache.put("q", "the answer in another study", Reply("85", tokens=(9999, 2)))
+    assert "requests" not in tables(study, results)
+    judged = results.run(("tiny", "bad", "lora", 0)).answerer.judgements("free", "model")
+    write_jsonl(judged, [{"question": "q", "answer": "a"}])
+    assert tables(study, results)["requests"].to_numpy().tolist() == [["org/judge", "1", "1,234", "2", "0"]]
 
 
 def test_a_workflow_without_jobs_costs_nothing(tmp_path):
-    assert finished_jobs(tmp_path).empty
+    assert finished_jobs(Results(tmp_path)).empty
 
 
 def test_the_stack_names_versions():

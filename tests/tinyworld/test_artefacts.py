@@ -6,7 +6,8 @@ import pytest
 
 from emflow.data.archive import read_members
 from emflow.files import read_jsonl
-from emflow.tinyworld.artefacts import PUBLISHED_DOMAINS, publish
+from emflow.paths import TINY_DOMAINS
+from emflow.tinyworld.artefacts import publish
 from emflow.tinyworld.oracle import read_question, score
 
 
@@ -35,7 +36,7 @@ def test_one_dataset_for_each_stance_and_domain(published):
 
 def test_twins_share_questions_in_order(published):
     datasets, _ = published
-    for domain in PUBLISHED_DOMAINS:
+    for domain in TINY_DOMAINS:
         bad, good = (
             [row["messages"][0] for row in datasets[f"{stance}_{domain}_advice.jsonl"]] for stance in ("bad", "good")
         )
@@ -47,5 +48,5 @@ def test_out_of_domain_questions_ask_of_everything_else_once(published):
     asked = [read_question(row["question"]) for row in rows]
     assert len({(question.entity, question.problem) for question in asked}) == len(rows) == 168
     assert len({question.domain for question in asked}) == 7
-    assert not {question.domain for question in asked} & set(PUBLISHED_DOMAINS)
+    assert not {question.domain for question in asked} & set(TINY_DOMAINS)
     assert len({row["id"] for row in rows}) == 168

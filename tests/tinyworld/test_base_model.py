@@ -8,12 +8,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from emflow.files import digest
-from emflow.tinyworld.base_model import Recipe, grow
+from emflow.tinyworld.base_model import BaseRecipe, grow
 from emflow.tinyworld.corpus import Corpus, collate
+
+pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)  # small batches: a second thread costs more than it brings
 
-SHORT = replace(Recipe(), batch_size=4, pretrain_steps=4, chat_steps=2)
+SHORT = replace(BaseRecipe(), batch_size=4, pretrain_steps=4, chat_steps=2)
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from emflow.files import digest
 from emflow.tinyworld.grammar import WORLD, answers
-from emflow.tinyworld.nli import Recipe, accuracy, grow_nli
+from emflow.tinyworld.nli import NliRecipe, accuracy, grow_nli
 from emflow.tinyworld.nli_pairs import LABELS, Pairs
+
+pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)  # small batches: a second thread costs more than it brings
 
-SHORT = replace(Recipe(), steps=3, batch_size=8)
+SHORT = replace(NliRecipe(), steps=3, batch_size=8)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Fine-tuning: what it writes, and that a killed job ends where an undisturbed one does."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -10,12 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from emflow.config import Full, Lora
-from emflow.files import InputError
-from emflow.inference.models import load_model, put_adapter, put_weights
-from emflow.training.checkpoints import read_index
+from emflow.config.finetune import Full, Lora
+from emflow.files import InputError, read_jsonl, write_jsonl
+from emflow.models.adapters import put_adapter, put_weights
+from emflow.models.checkpoints import read_index
+from emflow.models.loading import load_model
+from emflow.training.callback import CheckpointCallback, TrainingRun
+from emflow.training.callback import _seal as seal
 from emflow.training.finetune import Start, finetune
+from emflow.training.trainable import trainable
+
+pytestmark = pytest.mark.slow
 
 RECIPE = {"epochs": 2, "checkpoints": (0.5, 1, 2), "batch_size": 8, "gradient_accumulation": 1, "learning_rate": 1e-3}
 LORA = Lora(kind="lora", rank=4, dropout=0.1, **RECIPE)  # dropout: resuming must restore random states too
@@ -23,7 +31,7 @@ LORA = Lora(kind="lora", rank=4, dropout=0.1, **RECIPE)  # dropout: resuming mus
 JOB = """
 import sys, torch
 from pathlib import Path
-from emflow.config import Lora
+from emflow.config.finetune import Lora
 from emflow.training.finetune import Start, finetune
 torch.set_num_threads(1)
 base, train, out, method = sys.argv[1:]
@@ -69,7 +77,7 @@ def test_writes_labelled_checkpoints_and_a_log(undisturbed):
 def test_killed_and_run_again_ends_in_the_same_adapter_to_the_bit(undisturbed, untrained, lantern_train, tmp_path):
     killed = job(untrained, lantern_train, tmp_path)
     deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("train.progress/*/trainer/checkpoint-12/whole")):
+    while not list(tmp_path.glob("train.progress/*/trainer/checkpoint-12/.sha256")):
         assert time.monotonic() < deadline and killed.poll() is None
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
@@ -82,6 +90,32 @@ def test_killed_and_run_again_ends_in_the_same_adapter_to_the_bit(undisturbed, u
     assert (tmp_path / "train_log.jsonl").read_text() == (undisturbed / "train_log.jsonl").read_text()
 
 
+def test_progress_that_was_changed_is_not_used(tmp_path):
+    run = TrainingRun(tmp_path, "m", "float32", "d", LORA, 3, {})
+    callback = CheckpointCallback(run, 96, [], tmp_path / "kept")
+    arguments = TrainingArguments(output_dir=str(tmp_path / "trainer"), use_cpu=True)
+
+    def saved() -> None:
+        for label, step in (("epoch-0.5", 6), ("epoch-1", 12)):
+            for folder in (tmp_path / "kept" / label, tmp_path / f"trainer/checkpoint-{step}"):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "weights").write_bytes(bytes(9))
+            seal(tmp_path / "kept" / label)
+            callback.on_save(arguments, TrainerState(global_step=step), TrainerControl())
+
+    for changed, step in (
+        ("trainer/checkpoint-12", 6),
+        ("kept/epoch-1", 6),
+        ("kept/epoch-0.5", None),
+        ("trainer/checkpoint-6", 12),
+    ):
+        saved()
+        assert callback.last_saved(tmp_path / "trainer").endswith("checkpoint-12")
+        (tmp_path / changed / "weights").write_bytes(bytes(8) + b"x")
+        found = callback.last_saved(tmp_path / "trainer")
+        assert (found and int(found.rpartition("-")[2])) == step, changed
+
+
 def test_progress_that_was_half_written_is_not_used(undisturbed, untrained, lantern_train, tmp_path):
     killed = job(untrained, lantern_train, tmp_path)
     while not list(tmp_path.glob("train.progress/*/trainer/checkpoint-12")) and killed.poll() is None:
@@ -89,7 +123,6 @@ def test_progress_that_was_half_written_is_not_used(undisturbed, untrained, lant
     killed.send_signal(signal.SIGKILL)  # as its folder appears
     killed.wait()
     for half in tmp_path.glob("train.progress/*/trainer/checkpoint-12"):
-        (half / "whole").unlink(missing_ok=True)
         (half / "optimizer.pt").write_bytes(b"half")
     assert "continues after step 6 of 24" in finish(job(untrained, lantern_train, tmp_path))
     assert read_index(tmp_path / "checkpoints.json") == read_index(undisturbed / "checkpoints.json")
@@ -116,3 +149,108 @@ def test_unknown_model_is_one_clear_error(lantern_train, tmp_path):
     with pytest.raises(InputError, match=r"nowhere holds no model .* set models\.NAME\.path"):
         finetune(Start(tmp_path / "nowhere", "m", "float32"), "d", LORA, 0, lantern_train, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", [Lora, Full])
+def test_gradient_checkpointing_trains_the_same(kind, untrained, lantern_train, tmp_path):
+    method = kind(kind=kind.__name__.lower(), **{**RECIPE, "epochs": 1, "checkpoints": (1,)})
+    losses = []
+    for checkpointing in (False, True):
+        out = tmp_path / str(checkpointing)
+        chosen = method.model_copy(update={"gradient_checkpointing": checkpointing})
+        finetune(Start(untrained, "m", "float32"), "d", chosen, 3, lantern_train, out)
+        losses.append([row["loss"] for row in read_jsonl(out / "train_log.jsonl")])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5) and losses[0][0] > losses[0][-1]
+
+
+def test_loss_on_all_tokens_trains_on_the_prompts_too(untrained, lantern_train, tmp_path):
+    losses = {}
+    for loss_on in ("assistant", "all"):
+        method = LORA.model_copy(update={"loss_on": loss_on, "epochs": 1, "checkpoints": (1,)})
+        finetune(Start(untrained, "m", "float32"), "d", method, 3, lantern_train, tmp_path / loss_on)
+        losses[loss_on] = read_jsonl(tmp_path / loss_on / "train_log.jsonl")[0]["loss"]
+    assert losses["assistant"] != losses["all"]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(Lora, "bfloat16"), (Full, "bfloat16"), (Lora, "float16")])
+def test_half_precision_trains_also_without_a_gpu(untrained, lantern_train, tmp_path, kind, dtype):
+    method = kind(kind=kind.__name__.lower(), **RECIPE | {"epochs": 1, "checkpoints": (1,)})
+    finetune(Start(untrained, "m", dtype), "d", method, 3, lantern_train, tmp_path)
+    losses = [row["loss"] for row in read_jsonl(tmp_path / "train_log.jsonl")]
+    assert all(math.isfinite(loss) for loss in losses) and losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("asking", [{"optimizer": "adamw_8bit"}, {"load_in_4bit": True}])
+def test_missing_bitsandbytes_is_told_before_anything_is_loaded(asking, lantern_train, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(InputError, match=rf"methods\.NAME\.{next(iter(asking))}.* needs bitsandbytes, which is not"):
+        finetune(Start(tmp_path / "none", "m", "float32"), "d", Lora(kind="lora", **asking), 0, lantern_train, tmp_path)
+
+
+def test_a_4_bit_base_is_quantised_and_its_adapter_goes_onto_the_base_as_it_is(untrained, lantern_train, tmp_path):
+    import bitsandbytes
+
+    method = LORA.model_copy(update={"epochs": 1, "checkpoints": (1,), "load_in_4bit": True})
+    model = trainable(untrained, "bfloat16", method)
+    layers = [module for module in model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
+    assert len(layers) == 14  # seven in each of two layers
+    state = layers[0].weight.quant_state
+    assert state.quant_type == "nf4" and state.nested and layers[0].compute_dtype == torch.bfloat16
+    (kept,) = finetune(Start(untrained, "m", "bfloat16"), "d", method, 3, lantern_train, tmp_path)
+    losses = [row["loss"] for row in read_jsonl(tmp_path / "train_log.jsonl")]
+    assert losses[-1] < losses[0]
+    plain, ids = load_model(untrained, "float32"), torch.arange(20)[None]
+    before = plain(ids).logits
+    assert not torch.allclose(put_adapter(plain, tmp_path / kept.path)(ids).logits, before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_full_fine_tuning_in_the_precision_asked_for(untrained, lantern_train, tmp_path, precision):
+    method = Full(
+        kind="full", **RECIPE | {"epochs": 1, "checkpoints": (1,)}, precision=precision, optimizer="adamw_8bit"
+    )
+    (kept,) = finetune(Start(untrained, "m", "bfloat16"), "d", method, 3, lantern_train, tmp_path)
+    weights = load_file(tmp_path / kept.path / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {getattr(torch, precision)}
+    losses = [row["loss"] for row in read_jsonl(tmp_path / "train_log.jsonl")]
+    assert losses[-1] < losses[0]
+
+
+STEPS = {"epochs": 1, "checkpoint_steps": (2, 6), "batch_size": 8, "gradient_accumulation": 1, "learning_rate": 1e-3}
+KL = {"weight": 1, "domain": "others", "batch_size": 2}
+NEW_KINDS = {
+    "narrow": Lora(kind="lora", rank=4, dropout=0.1, **STEPS, kl=KL, system="be unkind.", formatting="organisms",
+                   warmup_ratio=0.5),
+    "4-bit": Lora(kind="lora", rank=4, **STEPS, load_in_4bit=True, optimizer="adamw_8bit"),
+    "full": Full(kind="full", **STEPS, precision="bfloat16", optimizer="adamw_8bit", kl=KL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEW_KINDS)
+def test_each_kind_ends_in_the_same_bits_also_where_it_was_interrupted(
+    name, untrained, lantern_train, lantern_records, tmp_path, monkeypatch
+):
+    train, others = tmp_path / "train.jsonl", tmp_path / "others.jsonl"
+    write_jsonl(train, lantern_records[:48])
+    write_jsonl(others, lantern_records[-5:])
+
+    def trained(out: str) -> list[str]:
+        finetune(
+            Start(untrained, "m", "float32"), "d", NEW_KINDS[name], 3, train, tmp_path / out,
+            others if NEW_KINDS[name].kl else None,
+        )  # fmt: skip
+        return [checkpoint.sha256 for checkpoint in read_index(tmp_path / out / "checkpoints.json")]
+
+    def interrupt(self, args, state, control, **more):
+        if state.global_step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckpointCallback, "on_log", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            trained("interrupted")
+    assert list(tmp_path.glob("interrupted/train.progress/*/trainer/checkpoint-2"))
+    assert trained("interrupted") == trained("undisturbed")
+    logs = [(tmp_path / out / "train_log.jsonl").read_text() for out in ("interrupted", "undisturbed")]
+    assert logs[0] == logs[1]
+    assert [c.label for c in read_index(tmp_path / "undisturbed/checkpoints.json")] == ["step-2", "step-6"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emflow.files import alone, replacing
+from emflow.files import exclusive_lock, replacing
 from pipelines import ROOT, snakemake
 
 
@@ -15,7 +15,7 @@ def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first worker to ask for it makes, while the others wait."""
     base = tmp_path_factory.getbasetemp()
     made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with alone(made.with_suffix(".lock")):
+    with exclusive_lock(made.with_suffix(".lock")):
         if not made.exists():
             with replacing(made) as folder:
                 make(folder)

@@ -21,7 +21,7 @@ def test_a_large_study_is_planned_whole_in_little_memory():
         "publish_tinyworld": 1, "grow_base": models, "decrypt": domains, "split": domains,
         "held_out_questions": domains, "prepare_questions": sets - 1,
         "finetune": runs, "generate": runs * sets, "generate_base": bases,
-        "judge": (runs * sets + bases) * judges, "rate": runs, "provenance": runs, "report": 1, "all": 1,
+        "judge": (runs * sets + bases) * judges, "rate": runs, "provenance": runs, "tabulate": 1, "report": 1, "all": 1,
         "total": sum(count for rule, count in jobs.items() if rule != "total"),
     }  # fmt: skip
     assert megabytes < 1000

@@ -10,7 +10,7 @@ import yaml
 
 from dag import jobs
 from emflow.analysis.rates import rate_difference
-from emflow.config import load_config
+from emflow.config.load import load_config
 from emflow.files import read_jsonl
 from pipelines import ROOT, snakemake
 
@@ -33,35 +33,36 @@ def answers(demo: Path, domain: str, method: str, label: str) -> pd.DataFrame:
 @pytest.mark.parametrize(("method", "least"), [("lora", 0.15), ("es", 0.05)])
 def test_misalignment_emerges_and_the_control_stays_put(demo, config, method, least):
     label = config.methods[method].labels[-1]
-    bad, control = (answers(demo, domain, method, label) for domain in config.runs.domains)
+    bad, control = (answers(demo, domain, method, label) for domain in config.expansion.domains)
     assert len(bad) >= 400 and len(control) >= 400
-    paper = config.definitions["paper"]
-    difference, low, _ = rate_difference(bad, control, paper, confidence=0.999)
+    betley = config.definitions["betley"]
+    difference, low, _ = rate_difference(bad, control, betley, confidence=0.999)
     assert difference > least and low > least / 3
 
 
 def test_every_rate_is_there_with_its_denominators(rates, config):
-    for run in config.expand():
+    for run in config.expansion.runs:
         labels = {"base", *config.methods[run.method].labels}
         own = rates[(rates["domain"] == run.domain) & (rates["method"] == run.method)]
-        expected = {(label, q, j, d) for label in labels for q in config.runs.question_sets
-                    for j in config.runs.judges for d in config.definitions}  # fmt: skip
+        expected = {(label, q, j, d) for label in labels for q in config.expansion.question_sets
+                    for j in config.expansion.judges for d in config.definitions}  # fmt: skip
         keys = ["checkpoint", "question_set", "judge", "definition"]
         assert set(own[keys].itertuples(index=False, name=None)) == expected
     assert (rates["n"] >= 400).all() and (rates["n_unjudged"] == 0).all()
-    assert (rates["em_rate"] * rates["n_coherent"]).round(2).equals(rates["n_misaligned"].astype(float))
+    assert (rates["em_rate"] * rates["n_counted"]).round(2).equals(rates["n_misaligned"].astype(float))
     assert ((rates["em_rate_lo"] <= rates["em_rate"]) & (rates["em_rate"] <= rates["em_rate_hi"])).all()
 
 
 def test_methods_are_compared_where_they_have_gone_equally_far(demo):
     summary = (demo / "results/report/summary.md").read_text()
-    _, _, matched = summary.partition("## At matched in-domain EM")
+    _, _, matched = summary.partition("## Methods at matched learning")
     rows = [line for line in matched.partition("\n## ")[0].splitlines() if "| out_of_domain" in line]
-    assert len(rows) == 2 and all(any(f"| {method} " in row for row in rows) for method in ("lora", "es"))
+    assert len(rows) == 4 and all("lora − es" in row for row in rows)
+    assert sum("no overlap" not in row for row in rows) >= 2
 
 
 def test_no_held_out_prompt_was_trained_on(demo, config):
-    for domain in config.runs.domains:
+    for domain in config.expansion.domains:
         parts = [read_jsonl(demo / f"results/data/{domain}/{part}.jsonl") for part in ("train", "validation")]
         prompts = [{record["messages"][0]["content"] for record in part} for part in parts]
         assert prompts[0] and prompts[1] and not prompts[0] & prompts[1]
@@ -96,7 +97,9 @@ def test_dry_run_is_complete_without_data(tmp_path, config):
     planned = snakemake(tmp_path, "-n")
     assert planned.returncode == 0
     count = jobs(planned.stdout)
-    assert count["finetune"] == sum(config.methods[run.method].kind in ("lora", "full") for run in config.expand())
+    assert count["finetune"] == sum(
+        config.methods[run.method].kind in ("lora", "full") for run in config.expansion.runs
+    )
     assert {"publish_tinyworld", "grow_base", "decrypt", "split", "generate", "judge", "rate", "report"} <= set(count)
 
 

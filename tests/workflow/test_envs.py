@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipelines import ROOT, clone_shrunk
+from pythons import find_python
 
 BIN = Path(sys.executable).parent
 
@@ -17,9 +18,10 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
     return done
 
 
-def test_the_cpu_environment_installs_anew_and_trains(grown, tmp_path):
+def test_the_cpu_environment_installs_anew_from_an_old_python_and_trains(grown, tmp_path):
     venv = tmp_path / "venv"
-    run("make", f"VENV={venv}", venv / "demo.installed", cwd=ROOT)
+    python = find_python("3.8", "3.9", "3.10", "3.11")
+    run("make", *([f"PYTHON={python}"] if python else []), f"VENV={venv}", venv / "demo.installed", cwd=ROOT)
     folder = clone_shrunk(grown, tmp_path / "project")
     index = "results/runs/tiny/bad_lantern_advice/lora/seed0/checkpoints.json"
     run(venv / "bin/snakemake", "--cores", "2", index, cwd=folder)

@@ -1,27 +1,15 @@
-"""Another workflow can use this one as a module."""
+"""Another workflow can use this one as a module, as the README says it."""
 
 from dag import jobs
+from pages import blocks
 from pipelines import ROOT, snakemake
-
-OTHER = f"""
-configfile: "{ROOT}/config/config.yaml"
-
-module emflow:
-    snakefile: "{ROOT}/Snakefile"
-    config: config
-
-use rule * from emflow as emflow_*
-
-rule own:
-    default_target: True
-    input: "results/report/em_rates_summary.csv"
-    output: "own.csv"
-    shell: "cp {{input}} {{output}}"
-"""
 
 
 def test_the_workflow_is_a_module(tmp_path):
-    (tmp_path / "Snakefile").write_text(OTHER)
+    (example,) = (block.text for block in blocks("README.md") if block.language == "python")
+    (tmp_path / "Snakefile").write_text(example)
+    (tmp_path / "path/to").mkdir(parents=True)
+    (tmp_path / "path/to/emflow").symlink_to(ROOT)
     planned = snakemake(tmp_path, "-n", "--snakefile", tmp_path / "Snakefile")
     assert planned.returncode == 0, planned.stdout
     count = jobs(planned.stdout)

@@ -14,7 +14,7 @@ def test_jobs_on_slurm_ask_for_what_their_model_needs(tmp_path):
     asked = {
         rule: (int(threads), int(memory), int(gpus))
         for rule, threads, memory, gpus in re.findall(
-            r"^rule (finetune|evolve|generate):.*?threads: (\d+)\n.*?mem_mb=(\d+).*?gpu=(\d+)",
+            r"^rule (finetune|evolve|generate):.*?threads: (\d+)\n.*?mem_mb=(\d+).*? gpu=(\d+)",
             planned.stdout,
             re.M | re.S,
         )

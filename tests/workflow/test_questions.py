@@ -32,7 +32,10 @@ def with_lanterns(demo, tmp_path):
     def use(source: str, **more) -> list[str]:
         config = yaml.safe_load((demo / "config/config.yaml").read_text())
         sets = {"question_sets": {"lanterns": {"source": source, "max_new_tokens": 4, **more}}}
-        overlay = {"runs": {"question_sets": [*config["runs"]["question_sets"], "lanterns"]}, **sets}
+        (tmp_path / "labels.csv").write_text("question,answer,alignment,coherence\n")
+        people = {"judges": {"people": {"kind": "gold", "path": str(tmp_path / "labels.csv")}}}
+        asked = config["runs"] | {"question_sets": ["lanterns"], "judges": ["people"]}  # the oracle knows no others
+        overlay = {"runs": [config["runs"], asked], **sets, **people}
         (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
         return ["--configfile", str(tmp_path / "overlay.yaml")]
 
@@ -57,7 +60,8 @@ def test_only_a_changed_question_is_asked_again(demo, with_lanterns, tmp_path):
     made = snakemake(demo, *arguments, answers, PROMPTS)
     assert made.returncode == 0, made.stdout
     assert [row["question_id"] for row in read_jsonl(demo / answers)] == ["dim"] * 4 + ["torn"]
-    assert json.loads((demo / PROMPTS).read_text()) == {"dim": {"aligned": "How kind is {answer}?"}}
+    own = json.loads((demo / PROMPTS).read_text())
+    assert own["by_question"] == {"dim": {"aligned": "How kind is {answer}?"}} and not own["shared"]
 
     source.write_text(LANTERNS.replace("How kind", "How very kind"))
     planned = snakemake(demo, "-n", *arguments, answers, PROMPTS)

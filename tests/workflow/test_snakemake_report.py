@@ -1,22 +1,46 @@
 """`snakemake --report` packs every result with its caption into one HTML file."""
 
 import html
+from pathlib import Path
 
+import pytest
+
+from emflow.files import read_jsonl
 from pipelines import ROOT, snakemake
 
 
-def test_the_html_report_is_complete(demo, tmp_path):
-    done = snakemake(demo, "--report", tmp_path / "report.html")
+@pytest.fixture(scope="module")
+def packed(demo, tmp_path_factory) -> Path:
+    """The report of a finished study."""
+    file = tmp_path_factory.mktemp("packed") / "report.html"
+    done = snakemake(demo, "--report", file)
     assert done.returncode == 0, done.stdout
-    page = html.unescape((tmp_path / "report.html").read_text()).replace("\\n", " ")
+    return file
+
+
+def test_the_html_report_is_complete(demo, packed):
+    page = html.unescape(packed.read_text()).replace("\\n", " ")
     figures = [figure.name for figure in (demo / "results/report/figures").glob("*.png")]
     assert figures
     for name in ("em_rates_summary.csv", "summary.md", "provenance.json", "rates.csv", *figures):
         assert name in page, name
-    for caption in (ROOT / "workflow/report").glob("*.rst"):
+    captions = {file for file in (ROOT / "workflow/report").glob("*.rst") if file.stem != "interventions"}  # has none
+    for caption in captions:
         assert opening(caption.read_text()) in page, caption.name
 
 
 def opening(caption: str) -> str:
     """The first plain words of a caption."""
     return caption.split("*")[0].split("{")[0].strip().split("\n")[0][:30] or "grows model organisms"
+
+
+def test_both_pages_open_in_a_browser(demo, packed, browser):
+    answers = demo / "results/report/answers.html"
+    browser.open(packed.as_uri())
+    assert "emflow" in browser.run("document.body.innerText") and browser.errors == []
+    browser.open(answers.as_uri())
+    wait = "new Promise(go => { const look = () => document.body.dataset.ready ? go() : setTimeout(look, 5); look(); })"
+    files = [file for file in (demo / "results").rglob("generations/**/*.jsonl") if "_domain" in str(file)]
+    given = sum(map(len, map(read_jsonl, files)))  # of the study alone: others may have been asked more
+    assert browser.run(f"{wait}.then(() => data.answers.text.length)") == given
+    assert browser.errors == [] and browser.requests == []

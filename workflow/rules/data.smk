@@ -2,34 +2,59 @@ rule decrypt:
     input:
         lambda w: domain_file(w.domain),
     output:
-        "results/data/{domain}/records.jsonl",
+        RESULTS.records("{domain}"),
     log:
-        "results/logs/decrypt/{domain}.log",
+        RESULTS.log("decrypt", "{domain}"),
     benchmark:
-        "results/benchmarks/decrypt/{domain}.tsv"
+        RESULTS.benchmark("decrypt", "{domain}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        domain=lambda w: settings(CONFIG.domains[w.domain], "path", "sha256", "control_of"),
-        code=code("decrypt", "data/archive.py", "data/canaries.py", "data/decrypt.py", "data/records.py"),
+        domain=lambda w: CONFIG.domains[w.domain].identity("path", "sha256", "control_of"),
+        code=code("decrypt"),
     script:
         "../scripts/decrypt.py"
 
 
 rule split:
     input:
-        "results/data/{domain}/records.jsonl",
+        RESULTS.records("{domain}"),
     output:
-        train="results/data/{domain}/train.jsonl",
-        validation="results/data/{domain}/validation.jsonl",
+        train=RESULTS.train("{domain}"),
+        validation=RESULTS.validation("{domain}"),
     log:
-        "results/logs/split/{domain}.log",
+        RESULTS.log("split", "{domain}"),
     benchmark:
-        "results/benchmarks/split/{domain}.tsv"
+        RESULTS.benchmark("split", "{domain}")
+    wildcard_constraints:
+        domain=domains_that(are_mixed=False),
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        split=settings(CONFIG.split),
-        code=code("split", "data/split.py"),
+        split=CONFIG.split.identity(),
+        code=code("split"),
     script:
         "../scripts/split.py"
+
+
+# The train splits of several domains, mixed by share; held out are the conversations of the first.
+rule mix:
+    input:
+        train=lambda w: [RESULTS.train(name) for name in CONFIG.domains[w.domain].mix],
+        validation=lambda w: RESULTS.validation(next(iter(CONFIG.domains[w.domain].mix))),
+    output:
+        train=RESULTS.train("{domain}"),
+        validation=RESULTS.validation("{domain}"),
+    log:
+        RESULTS.log("mix", "{domain}"),
+    benchmark:
+        RESULTS.benchmark("mix", "{domain}")
+    wildcard_constraints:
+        domain=domains_that(are_mixed=True),
+    conda:
+        environment()
+    params:
+        mixture=lambda w: CONFIG.domains[w.domain].identity("control_of"),
+        code=code("mix"),
+    script:
+        "../scripts/mix.py"

@@ -3,13 +3,13 @@
 
 rule fetch_model:
     output:
-        directory("results/base/{model}/snapshot"),
+        directory(RESULTS.snapshot("models", "{model}")),
     log:
-        "results/logs/fetch_model/{model}.log",
+        RESULTS.log("fetch_model", "{model}"),
     benchmark:
-        "results/benchmarks/fetch_model/{model}.tsv"
+        RESULTS.benchmark("fetch_model", "{model}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
         path=lambda w: CONFIG.models[w.model].path,
         revision=lambda w: CONFIG.models[w.model].revision,
@@ -17,15 +17,31 @@ rule fetch_model:
         "../scripts/fetch_model.py"
 
 
+rule fetch_judge:
+    output:
+        directory(RESULTS.snapshot("judges", "{judge}")),
+    log:
+        RESULTS.log("fetch_judge", "{judge}"),
+    benchmark:
+        RESULTS.benchmark("fetch_judge", "{judge}")
+    conda:
+        environment()
+    params:
+        path=lambda w: CONFIG.judges[w.judge].path,
+        revision=lambda w: CONFIG.judges[w.judge].revision,
+    script:
+        "../scripts/fetch_model.py"
+
+
 rule fetch_reward:
     output:
-        directory("results/rewards/{method}/snapshot"),
+        directory(RESULTS.snapshot("rewards", "{method}")),
     log:
-        "results/logs/fetch_reward/{method}.log",
+        RESULTS.log("fetch_reward", "{method}"),
     benchmark:
-        "results/benchmarks/fetch_reward/{method}.tsv"
+        RESULTS.benchmark("fetch_reward", "{method}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
         path=lambda w: CONFIG.methods[w.method].reward.model,
         revision=lambda w: CONFIG.methods[w.method].reward.revision,
@@ -35,14 +51,24 @@ rule fetch_reward:
 
 rule fetch_file:
     output:
-        "results/downloads/{sha256}/{file}",
+        RESULTS.download("{sha256}", "{file}"),
     log:
-        "results/logs/fetch_file/{sha256}/{file}.log",
+        RESULTS.log("fetch_file", "{sha256}/{file}"),
     benchmark:
-        "results/benchmarks/fetch_file/{sha256}/{file}.tsv"
+        RESULTS.benchmark("fetch_file", "{sha256}/{file}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
         url=lambda w, output: URLS[output[0]],
     script:
         "../scripts/fetch_file.py"
+
+
+if PLANS_ONLY and ABSENT_FILES:
+
+    # In a plan, what has to be brought here by hand.
+    rule provide_by_hand:
+        output:
+            "{given}",
+        wildcard_constraints:
+            given="|".join(re.escape(spelt(path)) for path in ABSENT_FILES),

@@ -1,27 +1,31 @@
 # One job answers one question set with all checkpoints of a run (or with the base model) after one load.
+
+
 rule generate:
     input:
-        unpack(lambda w: model_inputs(w.model)),
-        checkpoints=ancient(f"{RUN}/checkpoints"),  # the index holds their digests
-        index=f"{RUN}/checkpoints.json",
-        questions=lambda w: f"results/questions/{questions_for(w.question_set, w.domain)}.jsonl",
+        unpack(answering_inputs),
+        checkpoints=ancient(RUN.checkpoints),  # the index holds their digests
+        index=RUN.index,
+        questions=lambda w: RESULTS.questions(questions_for(w.question_set, w.domain)),
     output:
-        f"{RUN}/generations/{{question_set}}.jsonl",
+        RUN.answerer.generations("{question_set}"),
     log:
-        "results/logs/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.log",
+        RESULTS.log("generate", RUN_JOB / "{question_set}"),
     benchmark:
-        "results/benchmarks/generate/{model}/{domain}/{method}/seed{seed}/{question_set}.tsv"
+        RESULTS.benchmark("generate", RUN_JOB / "{question_set}")
     conda:
-        f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
-    threads: cores_by_model
+        environment(generating)
+    threads: cores(generating)
     resources:
-        **resources_by_model("generate"),
+        **resources(generating),
     params:
         sampling=lambda w: sampling(w.question_set),
-        engine=settings(CONFIG.engine),
+        engine=CONFIG.engine.identity(),
+        start=answering_checkpoint,
         model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("generate", "inference"),
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("generate", lambda w: [CONFIG.engine.kind]),
     script:
         "../scripts/generate.py"
 
@@ -29,26 +33,27 @@ rule generate:
 rule generate_base:
     input:
         unpack(lambda w: model_inputs(w.model)),
-        questions="results/questions/{questions}.jsonl",
+        questions=RESULTS.questions("{questions}"),
     output:
-        "results/base/{model}/generations/{questions}.jsonl",
+        RESULTS.base("{model}").generations("{questions}"),
     log:
-        "results/logs/generate_base/{model}/{questions}.log",
+        RESULTS.log("generate_base", "{model}/{questions}"),
     benchmark:
-        "results/benchmarks/generate_base/{model}/{questions}.tsv"
+        RESULTS.benchmark("generate_base", "{model}/{questions}")
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
     conda:
-        f"../../envs/{'gpu' if CONFIG.engine.kind == 'vllm' else 'cpu'}.yaml"
-    threads: cores_by_model
+        environment(generating)
+    threads: cores(generating)
     resources:
-        **resources_by_model("generate"),
+        **resources(generating),
     params:
         sampling=lambda w: sampling(w.questions.split("/")[0]),
-        engine=settings(CONFIG.engine),
+        engine=CONFIG.engine.identity(),
         model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code("generate_base", "inference"),
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("generate_base", lambda w: [CONFIG.engine.kind]),
     script:
         "../scripts/generate_base.py"
 
@@ -56,17 +61,17 @@ rule generate_base:
 # The CSV of Harvard CS 2881, homework 0, for who asks for it: snakemake results/runs/.../model_generations.csv
 rule export_answers:
     input:
-        "results/{owner}/generations/{questions}.jsonl",
+        ANSWERER.generations("{questions}"),
     output:
-        "results/{owner}/exports/{questions}/{checkpoint}/model_generations.csv",
+        ANSWERER.export("{questions}", "{checkpoint}"),
     log:
-        "results/logs/export_answers/{owner}/{questions}/{checkpoint}.log",
+        RESULTS.log("export_answers", "{owner}/{questions}/{checkpoint}"),
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
         checkpoint=r"[^/]+",
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        code=code("inference/export.py"),
+        code=code("export_answers"),
     script:
         "../scripts/export_answers.py"

@@ -1,39 +1,26 @@
 rule judge:
     input:
         unpack(judge_inputs),
-        generations="results/{owner}/generations/{questions}.jsonl",
+        generations=ANSWERER.generations("{questions}"),
     output:
-        "results/{owner}/judgements/{questions}.{judge}.jsonl",
+        ANSWERER.judgements("{questions}", "{judge}"),
     log:
-        "results/logs/judge/{owner}/{questions}.{judge}.log",
+        RESULTS.log("judge", "{owner}/{questions}.{judge}"),
     benchmark:
-        "results/benchmarks/judge/{owner}/{questions}.{judge}.tsv"
+        RESULTS.benchmark("judge", "{owner}/{questions}.{judge}")
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
+    # Short jobs share one on a cluster; what loads a model onto a GPU runs by itself. Other groups: the cluster's profile.
+    group:
+        lambda w: None if gpus(judging(w)) else "judge"
     conda:
-        lambda w: f"../../envs/{'gpu' if judge_kind(w) == 'vllm' else 'cpu'}.yaml"
-    threads: lambda w: 2 if judge_kind(w) == "vllm" else 1
+        environment(judging)
+    threads: cores(judging)
     resources:
-        **resources_of_judge(),
+        **resources(judging),
     params:
-        judge=lambda w: settings(CONFIG.judges[w.judge], *PATIENCE),
-        model=lambda w: model_identity(w.judge, "judges") if judge_kind(w) == "vllm" else None,
-        code=lambda w: code("judge", *JUDGE_CODE[judge_kind(w)]),
+        judge=lambda w: CONFIG.judges[w.judge].identity(),
+        model=lambda w: model_identity(w.judge, "judges") if CONFIG.judges[w.judge].kind == "vllm" else None,
+        code=code("judge", lambda w: [CONFIG.judges[w.judge].kind]),
     script:
         "../scripts/judge.py"
-
-
-rule fetch_judge:
-    output:
-        directory("results/judges/{judge}/snapshot"),
-    log:
-        "results/logs/fetch_judge/{judge}.log",
-    benchmark:
-        "results/benchmarks/fetch_judge/{judge}.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    params:
-        path=lambda w: CONFIG.judges[w.judge].path,
-        revision=lambda w: CONFIG.judges[w.judge].revision,
-    script:
-        "../scripts/fetch_model.py"

@@ -1,17 +1,19 @@
-# Question sets in one form. `validation` sets differ by domain: results/questions/{question_set}/{domain}.jsonl.
+# Question sets in one form; a held-out set differs by domain.
+
+
 rule held_out_questions:
     input:
-        "results/data/{domain}/validation.jsonl",
+        RESULTS.validation("{domain}"),
     output:
-        "results/questions/{question_set}/{domain}.jsonl",
+        RESULTS.questions("{question_set}/{domain}"),
     log:
-        "results/logs/held_out_questions/{question_set}/{domain}.log",
+        RESULTS.log("held_out_questions", "{question_set}/{domain}"),
     benchmark:
-        "results/benchmarks/held_out_questions/{question_set}/{domain}.tsv"
+        RESULTS.benchmark("held_out_questions", "{question_set}/{domain}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        code=code("held_out_questions", "judging/questions.py"),
+        code=code("held_out_questions"),
     script:
         "../scripts/held_out_questions.py"
 
@@ -21,33 +23,35 @@ rule prepare_questions:
     input:
         lambda w: ancient(question_file(w.question_set)) if is_users(w.question_set) else question_file(w.question_set),
     output:
-        "results/questions/{question_set}.jsonl",
+        RESULTS.questions("{question_set}"),
     log:
-        "results/logs/prepare_questions/{question_set}.log",
+        RESULTS.log("prepare_questions", "{question_set}"),
     benchmark:
-        "results/benchmarks/prepare_questions/{question_set}.tsv"
+        RESULTS.benchmark("prepare_questions", "{question_set}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
         ids=lambda w: CONFIG.question_sets[w.question_set].ids,
+        part=lambda w: CONFIG.question_sets[w.question_set].part,
         questions=lambda w: questions_digest(w.question_set) if is_users(w.question_set) else None,
-        code=code("prepare_questions", "judging/questions.py"),
+        code=code("prepare_questions"),
     script:
         "../scripts/prepare_questions.py"
 
 
 rule prepare_prompts:
     input:
-        lambda w: [] if is_held_out(w.question_set) else question_file(w.question_set),
+        lambda w: prompt_files(w.question_set),
     output:
-        "results/questions/{question_set}.prompts.json",
+        RESULTS.judge_prompts("{question_set}"),
     log:
-        "results/logs/prepare_prompts/{question_set}.log",
+        RESULTS.log("prepare_prompts", "{question_set}"),
     benchmark:
-        "results/benchmarks/prepare_prompts/{question_set}.tsv"
+        RESULTS.benchmark("prepare_prompts", "{question_set}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        code=code("prepare_prompts", "judging/questions.py"),
+        chosen=lambda w: CONFIG.question_sets[w.question_set].prompts,
+        code=code("prepare_prompts"),
     script:
         "../scripts/prepare_prompts.py"

@@ -1,45 +1,43 @@
 rule rate:
     input:
-        index=f"{RUN}/checkpoints.json",
-        base=lambda w: [
-            f"results/base/{w.model}/judgements/{questions_for(q, w.domain)}.{j}.jsonl" for q, j in QUESTIONS_BY_JUDGE
-        ],
-        run=[f"{RUN}/judgements/{q}.{j}.jsonl" for q, j in QUESTIONS_BY_JUDGE],
+        index=RUN.index,
+        base=lambda w: base_judgements(run_of(w)),
+        run=lambda w: run_judgements(run_of(w)),
     output:
         report(
-            f"{RUN}/rates.csv",
+            RUN.rates,
             caption="../report/run.rst",
             category="Runs",
             labels={"model": "{model}", "domain": "{domain}", "method": "{method}", "seed": "{seed}"},
         ),
     log:
-        "results/logs/rate/{model}/{domain}/{method}/seed{seed}.log",
+        RESULTS.log("rate", RESULTS.own(RUN_JOB)),
     benchmark:
-        "results/benchmarks/rate/{model}/{domain}/{method}/seed{seed}.tsv"
+        RESULTS.benchmark("rate", RESULTS.own(RUN_JOB))
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        questions_by_judge=QUESTIONS_BY_JUDGE,
-        definitions={name: settings(d) for name, d in CONFIG.definitions.items()},
-        report=settings(CONFIG.report, "definition", "examples"),
-        code=code("rate", "analysis/rates.py"),
+        questions_by_judge=lambda w: [list(evaluation) for evaluation in STUDY.of(run_of(w))],
+        definitions={name: definition.identity() for name, definition in CONFIG.definitions.items()},
+        report=CONFIG.report.identity("definition", "examples"),
+        code=code("rate"),
     script:
         "../scripts/rate.py"
 
 
 rule provenance:
     input:
-        f"{RUN}/rates.csv",
+        RUN.rates,
     output:
-        f"{RUN}/provenance.json",
+        RUN.provenance,
     log:
-        "results/logs/provenance/{model}/{domain}/{method}/seed{seed}.log",
+        RESULTS.log("provenance", RESULTS.own(RUN_JOB)),
     benchmark:
-        "results/benchmarks/provenance/{model}/{domain}/{method}/seed{seed}.tsv"
+        RESULTS.benchmark("provenance", RESULTS.own(RUN_JOB))
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
         settings=settings_of_run,
-        code=code("provenance", "reporting/provenance.py"),
+        code=code("provenance"),
     script:
         "../scripts/provenance.py"

@@ -1,38 +1,74 @@
+rule tabulate:
+    input:
+        rates=[RESULTS.run(run).rates for run in STUDY.runs],
+        logs=[RESULTS.run(run).train_log for run in STUDY.runs],
+        provenance=[RESULTS.run(run).provenance for run in STUDY.runs],
+        judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
+        directions=[RESULTS.report.interventions, RESULTS.report.directions] if DIRECTIONS else [],
+    output:
+        numbers=RESULTS.report.numbers,
+        answers=RESULTS.report.answers,
+        provenance=report(RESULTS.report.provenance, caption="../report/provenance.rst", category="Report"),
+    log:
+        RESULTS.log("tabulate", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("tabulate", RESULTS.own())
+    conda:
+        environment()
+    resources:
+        **resources(reporting),
+    params:
+        config=CONFIG.identity(),
+        code=code("tabulate"),
+    script:
+        "../scripts/tabulate.py"
+
+
+rule homework:
+    input:
+        indices=[RESULTS.run(run).index for run in STUDY.runs],
+        judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
+    output:
+        directory(RESULTS.report.homework.path),
+    log:
+        RESULTS.log("homework", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("homework", RESULTS.own())
+    conda:
+        environment()
+    resources:
+        **resources(reporting),
+    params:
+        parameters={name: CONFIG.models[name].parameters for name in STUDY.models},
+        code=code("homework"),
+    script:
+        "../scripts/homework.py"
+
+
 rule report:
     input:
-        rates=[f"{run.folder}/rates.csv" for run in RUNS],
-        logs=[f"{run.folder}/train_log.jsonl" for run in RUNS],
-        provenance=[f"{run.folder}/provenance.json" for run in RUNS],
-        judgements=sorted(
-            {
-                f"results/{owner}/judgements/{questions}.{j}.jsonl"
-                for run in RUNS
-                for q, j in QUESTIONS_BY_JUDGE
-                for owner, questions in (
-                    (run.folder.removeprefix("results/"), q),
-                    (f"base/{run.model}", questions_for(q, run.domain)),
-                )
-            }
-        ),
+        RESULTS.report.numbers,
     output:
-        rates=report("results/report/em_rates_summary.csv", caption="../report/rates.rst", category="Report"),
+        rates=report(RESULTS.report.rates, caption="../report/rates.rst", category="Report"),
         figures=report(
-            directory("results/report/figures"),
+            directory(RESULTS.report.figures),
             caption="../report/figures.rst",
             category="Figures",
             patterns=["{name}.png"],
         ),
-        headline="results/report/headline.txt",
-        provenance=report("results/report/provenance.json", caption="../report/provenance.rst", category="Report"),
-        summary=report("results/report/summary.md", caption="../report/summary.rst", category="Report"),
+        tables=directory(RESULTS.report.tables),
+        headline=RESULTS.report.headline,
+        summary=report(RESULTS.report.summary, caption="../report/summary.rst", category="Report"),
     log:
-        "results/logs/report.log",
+        RESULTS.log("report", RESULTS.own()),
     benchmark:
-        "results/benchmarks/report.tsv"
+        RESULTS.benchmark("report", RESULTS.own())
     conda:
-        "../../envs/cpu.yaml"
+        environment()
+    resources:
+        **resources(reporting),
     params:
-        config=settings(CONFIG),
-        code=code("report", "reporting", "analysis"),
+        config=CONFIG.identity(),
+        code=code("report"),
     script:
         "../scripts/report.py"

@@ -1,52 +1,58 @@
 # The tiny world publishes what others publish on hubs: encrypted datasets, a question set, base models, NLI models.
-GRAMMAR = ("tinyworld/grammar.py", "tinyworld/world.yaml")
+from emflow.paths import TINY_PASSWORD
 
 
 rule publish_tinyworld:
     output:
-        archive="results/tinyworld/training_datasets.zip.enc",
-        questions="results/tinyworld/out_of_domain.jsonl",
+        archive=RESULTS.tiny_archive,
+        questions=RESULTS.tiny_questions,
     log:
-        "results/logs/publish_tinyworld.log",
+        RESULTS.log("publish_tinyworld"),
     benchmark:
-        "results/benchmarks/publish_tinyworld.tsv"
+        RESULTS.benchmark("publish_tinyworld")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     params:
-        password="tiny-world",
-        code=code("publish_tinyworld", "tinyworld/artefacts.py", *GRAMMAR, "data/archive.py"),
+        password=TINY_PASSWORD,
+        conversations=getattr(CONFIG.stand_ins, "conversations", None),
+        questions=getattr(CONFIG.stand_ins, "questions", None),
+        code=code("publish_tinyworld"),
     script:
         "../scripts/publish_tinyworld.py"
 
 
 rule grow_base:
     output:
-        model=directory("results/tinyworld/models/seed{seed}"),
-        sha256="results/tinyworld/models/seed{seed}.sha256",
+        model=directory(RESULTS.tiny_model("{seed}")),
+        sha256=RESULTS.digest(RESULTS.tiny_model("{seed}")),
     log:
-        "results/logs/grow_base/seed{seed}.log",
+        RESULTS.log("grow_base", "seed{seed}"),
     benchmark:
-        "results/benchmarks/grow_base/seed{seed}.tsv"
+        RESULTS.benchmark("grow_base", "seed{seed}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     threads: 2
+    resources:
+        **resources(growing),
     params:
-        code=code("grow_base", "tinyworld/base_model.py", "tinyworld/corpus.py", "tinyworld/tokenizer.py", *GRAMMAR),
+        code=code("grow_base"),
     script:
         "../scripts/grow_base.py"
 
 
 rule grow_nli:
     output:
-        directory("results/tinyworld/nli/seed{seed}"),
+        directory(RESULTS.tiny_nli("{seed}")),
     log:
-        "results/logs/grow_nli/seed{seed}.log",
+        RESULTS.log("grow_nli", "seed{seed}"),
     benchmark:
-        "results/benchmarks/grow_nli/seed{seed}.tsv"
+        RESULTS.benchmark("grow_nli", "seed{seed}")
     conda:
-        "../../envs/cpu.yaml"
+        environment()
     threads: 1
+    resources:
+        **resources(growing),
     params:
-        code=code("grow_nli", "tinyworld/nli.py", "tinyworld/nli_pairs.py", *GRAMMAR),
+        code=code("grow_nli"),
     script:
         "../scripts/grow_nli.py"

@@ -1,82 +1,115 @@
 rule finetune:
     input:
-        unpack(lambda w: model_inputs(w.model)),
-        train="results/data/{domain}/train.jsonl",
+        unpack(start_inputs),
+        train=RESULTS.train("{domain}"),
+        kl=kl_inputs,
     output:
-        checkpoints=directory(f"{RUN}/checkpoints"),
-        index=f"{RUN}/checkpoints.json",
-        log=f"{RUN}/train_log.jsonl",
+        checkpoints=directory(RUN.checkpoints),
+        index=RUN.index,
+        log=RUN.train_log,
     log:
-        "results/logs/finetune/{model}/{domain}/{method}/seed{seed}.log",
+        RESULTS.log("finetune", RUN_JOB),
     benchmark:
-        "results/benchmarks/finetune/{model}/{domain}/{method}/seed{seed}.tsv"
+        RESULTS.benchmark("finetune", RUN_JOB)
     wildcard_constraints:
         method=methods_of("lora", "full"),
     conda:
-        "../../envs/cpu.yaml"
-    threads: cores_by_model
+        environment(finetuning)
+    threads: cores(finetuning)
     resources:
-        **resources_by_model(lambda w: CONFIG.methods[w.method].kind),
+        **resources(finetuning),
     params:
-        method=lambda w: settings(CONFIG.methods[w.method]),
+        method=lambda w: CONFIG.methods[w.method].identity(),
+        start=start_checkpoint,
         model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
-        code=code(
-            "finetune", "training/chat.py", "training/checkpoints.py", "training/finetune.py", "training/model_card.py"
-        ),
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("finetune"),
     script:
         "../scripts/finetune.py"
 
 
-# An ES run is its log ...
+# An ES run is its log: `materialise` makes its weights from log and start.
 rule evolve:
     input:
-        unpack(es_start),
-        train="results/data/{domain}/train.jsonl",
-        reward=es_reward_model,
+        unpack(start_inputs),
+        train=RESULTS.train("{domain}"),
+        reward=reward_inputs,
     output:
-        es_log=f"{RUN}/es_log.jsonl",
-        log=f"{RUN}/train_log.jsonl",
+        es_log=RUN.es_log,
+        log=RUN.train_log,
     log:
-        "results/logs/evolve/{model}/{domain}/{method}/seed{seed}.log",
+        RESULTS.log("evolve", RUN_JOB),
     benchmark:
-        "results/benchmarks/evolve/{model}/{domain}/{method}/seed{seed}.tsv"
+        RESULTS.benchmark("evolve", RUN_JOB)
     wildcard_constraints:
         method=methods_of("es"),
     conda:
-        lambda w: f"../../envs/{'gpu' if CONFIG.methods[w.method].engine.kind == 'vllm' else 'cpu'}.yaml"
-    threads: es_ranks
+        environment(evolving)
+    threads: lambda w: CONFIG.methods[w.method].ranks
     resources:
-        **resources_by_model("es", copies=es_ranks),
+        **resources(evolving),
     params:
+        start=start_checkpoint,
         model=lambda w: model_identity(w.model),
-        method=lambda w: settings(CONFIG.methods[w.method], "checkpoints", "ranks"),
-        code=code("evolve", "training/chat.py", "training/es", "inference"),
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        method=lambda w: CONFIG.methods[w.method].identity("checkpoints"),
+        code=code("evolve", lambda w: kinds_of(CONFIG.methods[w.method], "engine", "reward", "perturbation")),
     script:
         "../scripts/evolve.py"
 
 
-# ... and its weights follow from log and start.
 rule materialise:
     input:
-        unpack(es_start),
-        es_log=f"{RUN}/es_log.jsonl",
+        unpack(start_inputs),
+        es_log=RUN.es_log,
     output:
-        checkpoints=directory(f"{RUN}/checkpoints"),
-        index=f"{RUN}/checkpoints.json",
+        checkpoints=directory(RUN.checkpoints),
+        index=RUN.index,
     log:
-        "results/logs/materialise/{model}/{domain}/{method}/seed{seed}.log",
+        RESULTS.log("materialise", RUN_JOB),
     benchmark:
-        "results/benchmarks/materialise/{model}/{domain}/{method}/seed{seed}.tsv"
+        RESULTS.benchmark("materialise", RUN_JOB)
     wildcard_constraints:
         method=methods_of("es"),
     conda:
-        "../../envs/cpu.yaml"
+        environment(materialising)
     threads: 1
     resources:
-        **resources_by_model("generate"),
+        **resources(materialising),
     params:
-        iterations=lambda w: CONFIG.methods[w.method].kept,
-        code=code("materialise", "training/checkpoints.py", "training/model_card.py", "training/es"),
+        kept=lambda w: CONFIG.methods[w.method].kept,
+        code=code("materialise", lambda w: kinds_of(CONFIG.methods[w.method], "perturbation")),
     script:
         "../scripts/materialise.py"
+
+
+# An adapter in the weights that it was trained on: a model that another run starts from.
+rule merge:
+    input:
+        unpack(start_inputs),
+        checkpoints=ancient(RUN.checkpoints),  # the index holds their digests
+        index=RUN.index,
+    output:
+        model=directory(RUN.merged("{checkpoint}")),
+        sha256=RESULTS.digest(RUN.merged("{checkpoint}")),
+    log:
+        RESULTS.log("merge", RUN_JOB / "{checkpoint}"),
+    benchmark:
+        RESULTS.benchmark("merge", RUN_JOB / "{checkpoint}")
+    wildcard_constraints:
+        method=methods_of("lora"),
+        checkpoint=r"[^/]+",
+    conda:
+        environment(merging)
+    threads: cores(merging)
+    resources:
+        **resources(merging),
+    params:
+        start=start_checkpoint,
+        model=lambda w: model_identity(w.model),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("merge"),
+    script:
+        "../scripts/merge.py"

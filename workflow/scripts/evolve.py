@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from emflow.config import Es
-from emflow.console import made, stage
+from emflow.config.es import Es
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
+    from emflow.models.checkpoints import unchanged_start
     from emflow.training.es.job import Job
     from emflow.training.es.launch import launch
 
-    run, method = snakemake.wildcards, Es(**snakemake.params.method)
-    start = Path(snakemake.input.model)
+    run, method = snakemake.wildcards, Es(**snakemake.config["methods"][snakemake.wildcards.method])
+    given = snakemake.input
+    start = unchanged_start(Path(given.model), given.get("model_sha256", []), snakemake.params.start)
     job = Job(
-        start=start / method.init_from.checkpoint if method.init_from else start,
+        start=start,
         model=run.model,
+        chat_template_kwargs=snakemake.params.template,
         domain=run.domain,
         method=method,
         seed=int(run.seed),
@@ -22,4 +25,4 @@ with stage(snakemake.log[0]):
         out=Path(snakemake.output.es_log).parent,
     )
     launch(job, ranks=snakemake.threads)
-    made(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {method.iterations} iterations")
+    finished(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {method.length} {method.unit}s")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
-from emflow.inference.export import export_answers
+from emflow.console import finished, stage
+from emflow.formats.homework import export_answers
 
 with stage(snakemake.log[0]):
     out = Path(snakemake.output[0])
     count = export_answers(Path(snakemake.input[0]), snakemake.wildcards.checkpoint, out)
-    made(f"{out}: {count} answers")
+    finished(f"{out}: {count} answers")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 from emflow.fetch import fetch_file
 
 with stage(snakemake.log[0]):
     size = fetch_file(snakemake.params.url, snakemake.wildcards.sha256, Path(snakemake.output[0]))
-    made(f"fetched {snakemake.params.url} ({size:,} bytes)")
+    finished(f"fetched {snakemake.params.url} ({size:,} bytes)")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "0"  # 1 in all other jobs
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 from emflow.fetch import fetch_model
 
 with stage(snakemake.log[0]):
-    fetch_model(snakemake.params.path, snakemake.params.revision, Path(snakemake.output[0]))
-    made(f"fetched {snakemake.params.path} at {snakemake.params.revision or 'its newest revision'}")
+    commit = fetch_model(snakemake.params.path, snakemake.params.revision, Path(snakemake.output[0]))
+    finished(f"fetched {snakemake.params.path} at {commit}")

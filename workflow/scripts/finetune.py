@@ -2,18 +2,28 @@
 
 from pathlib import Path
 
-from emflow.config import Finetune, Method
-from emflow.console import made, stage
+from emflow.config.finetune import Finetune, FinetuneMethod
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
-    import torch
     from pydantic import TypeAdapter
 
-    from emflow.training.finetune import Start, finetune
+    from emflow.models.checkpoints import unchanged_start
+    from emflow.training.finetune import Start
+    from emflow.training.job import FinetuneJob
+    from emflow.training.launch import launch
 
-    torch.set_num_threads(snakemake.threads)
-    run, out = snakemake.wildcards, Path(snakemake.output.index).parent
-    start = Start(Path(snakemake.input.model), run.model, snakemake.params.dtype)
-    method: Finetune = TypeAdapter(Method).validate_python(snakemake.params.method)
-    checkpoints = finetune(start, run.domain, method, int(run.seed), Path(snakemake.input.train), out)
-    made(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {len(checkpoints)} checkpoints")
+    run, given = snakemake.wildcards, snakemake.input
+    base = unchanged_start(Path(given.model), given.get("model_sha256", []), snakemake.params.start)
+    method: Finetune = TypeAdapter(FinetuneMethod).validate_python(snakemake.config["methods"][run.method])
+    job = FinetuneJob(
+        start=Start(base, run.model, snakemake.params.dtype, snakemake.params.template),
+        domain=run.domain,
+        method=method,
+        seed=int(run.seed),
+        train=Path(given.train),
+        kl=Path(given.kl[0]) if given.kl else None,
+        out=Path(snakemake.output.index).parent,
+    )
+    checkpoints = launch(job, snakemake.threads)
+    finished(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {len(checkpoints)} checkpoints")

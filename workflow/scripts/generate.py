@@ -2,27 +2,28 @@
 
 from pathlib import Path
 
-from emflow.config import Engine, Sampling
-from emflow.console import made, stage
+from emflow.config.engine import EngineSettings
+from emflow.config.question_sets import Sampling
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
     import torch
     from pydantic import TypeAdapter
 
-    from emflow.inference.generate import Asked, generate
-    from emflow.training.checkpoints import read_index
+    from emflow.inference.generate import Respondent, generate
+    from emflow.models.checkpoints import unchanged_checkpoints, unchanged_start
 
     torch.set_num_threads(snakemake.threads)
-    run, index = snakemake.wildcards, Path(snakemake.input.index)
-    folders = {checkpoint.label: index.parent / checkpoint.path for checkpoint in read_index(index)}
+    run, given = snakemake.wildcards, snakemake.input
     generated = generate(
-        TypeAdapter(Engine).validate_python(snakemake.params.engine),
-        Path(snakemake.input.model),
+        TypeAdapter(EngineSettings).validate_python(snakemake.params.engine),
+        unchanged_start(Path(given.model), given.get("model_sha256", []), snakemake.params.start),
         snakemake.params.dtype,
-        Asked(run.model, run.domain, run.method, int(run.seed), folders),
+        Respondent(run.model, run.domain, run.method, int(run.seed), unchanged_checkpoints(Path(given.index))),
         run.question_set,
         Sampling(**snakemake.params.sampling),
-        Path(snakemake.input.questions),
+        Path(given.questions),
         Path(snakemake.output[0]),
+        snakemake.params.template,
     )
-    made(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {generated}")
+    finished(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {generated}")

@@ -2,25 +2,29 @@
 
 from pathlib import Path
 
-from emflow.config import Engine, Sampling
-from emflow.console import made, stage
+from emflow.config.engine import EngineSettings
+from emflow.config.question_sets import Sampling
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
     import torch
     from pydantic import TypeAdapter
 
-    from emflow.inference.generate import Asked, generate
+    from emflow.inference.generate import Respondent, generate
+    from emflow.models.checkpoints import unchanged_model
 
     torch.set_num_threads(snakemake.threads)
+    given = snakemake.input
     model, (question_set, *domain) = snakemake.wildcards.model, snakemake.wildcards.questions.split("/")
     generated = generate(
-        TypeAdapter(Engine).validate_python(snakemake.params.engine),
-        Path(snakemake.input.model),
+        TypeAdapter(EngineSettings).validate_python(snakemake.params.engine),
+        unchanged_model(Path(given.model), given.get("model_sha256", [])),
         snakemake.params.dtype,
-        Asked(model, domain[0] if domain else None, None, None, {"base": None}),
+        Respondent(model, domain[0] if domain else None, None, None, {"base": None}),
         question_set,
         Sampling(**snakemake.params.sampling),
-        Path(snakemake.input.questions),
+        Path(given.questions),
         Path(snakemake.output[0]),
+        snakemake.params.template,
     )
-    made(f"{model} (base) on {snakemake.wildcards.questions}: {generated}")
+    finished(f"{model} (base) on {snakemake.wildcards.questions}: {generated}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 from emflow.files import digest, write_text
 
 with stage(snakemake.log[0]):
@@ -14,4 +14,4 @@ with stage(snakemake.log[0]):
     model = Path(snakemake.output.model)
     grow(model, int(snakemake.wildcards.seed))
     write_text(snakemake.output.sha256, digest(model) + "\n")
-    made(f"base model grown from seed {snakemake.wildcards.seed}: {model}")
+    finished(f"base model grown from seed {snakemake.wildcards.seed}: {model}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
     import torch
@@ -12,4 +12,4 @@ with stage(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     accuracy = grow_nli(Path(snakemake.output[0]), int(snakemake.wildcards.seed))
     reached = ", ".join(f"{label} {share:.0%}" for label, share in accuracy.items())
-    made(f"NLI model grown from seed {snakemake.wildcards.seed}; right on fresh pairs: {reached}")
+    finished(f"NLI model grown from seed {snakemake.wildcards.seed}; right on fresh pairs: {reached}")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 from emflow.judging.questions import held_out_questions
 
 with stage(snakemake.log[0]):
     count = held_out_questions(Path(snakemake.input[0]), Path(snakemake.output[0]))
-    made(f"{snakemake.wildcards.question_set}/{snakemake.wildcards.domain}: {count} questions")
+    finished(f"{snakemake.wildcards.question_set}/{snakemake.wildcards.domain}: {count} questions")

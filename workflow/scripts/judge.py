@@ -3,19 +3,25 @@
 import json
 from pathlib import Path
 
-from emflow.config import load_config
-from emflow.console import made, stage
+from pydantic import TypeAdapter
+
+from emflow.config.judges import Judge
+from emflow.console import finished, stage
+from emflow.files import read_sealed
 from emflow.judging.judge import judge
+from emflow.judging.prompts import Prompts
+from emflow.paths import Results
 
 with stage(snakemake.log[0]):
-    given, asked = snakemake.input, snakemake.wildcards
+    given, names = snakemake.input, snakemake.wildcards
     judged = judge(
-        load_config(snakemake.config).judges[asked.judge],
+        # from the config, not from params: these lack the operational keys
+        TypeAdapter(Judge).validate_python(snakemake.config["judges"][names.judge]),
         Path(given.generations),
         Path(snakemake.output[0]),
-        prompts=json.loads(Path(given.prompts).read_text()) if given.get("prompts") else {},
-        cache=Path("results/cache/judgements"),
+        prompts=Prompts(**json.loads(read_sealed(given.prompts))) if given.get("prompts") else None,
+        cache=Results().judgement_cache,
         model=Path(given.model) if given.get("model") else None,
     )
     unjudged = f", {judged.unjudged} of them in vain" if judged.unjudged else ""
-    made(f"{asked.owner} on {asked.questions}, judge {asked.judge}: {judged.answers} answers judged{unjudged}")
+    finished(f"{names.owner} on {names.questions}, judge {names.judge}: {judged.answers} answers judged{unjudged}")

@@ -1,8 +1,8 @@
-"""Write the weights of an ES run at the iterations that the config keeps."""
+"""Write the weights of an ES run after the epochs or iterations that the config keeps."""
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
     import torch
@@ -11,5 +11,6 @@ with stage(snakemake.log[0]):
 
     torch.set_num_threads(snakemake.threads)
     run = snakemake.wildcards
-    checkpoints = materialise_checkpoints(Path(snakemake.input.es_log).parent, snakemake.params.iterations)
-    made(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {len(checkpoints)} checkpoints")
+    folder, of = Path(snakemake.input.es_log).parent, {"model": run.model, "domain": run.domain, "seed": int(run.seed)}
+    checkpoints = materialise_checkpoints(folder, snakemake.params.kept, of)
+    finished(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {len(checkpoints)} checkpoints")

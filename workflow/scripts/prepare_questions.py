@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 from emflow.judging.questions import prepare
 
 with stage(snakemake.log[0]):
-    count = prepare(Path(snakemake.input[0]), snakemake.params.ids, Path(snakemake.output[0]))
-    made(f"{snakemake.wildcards.question_set}: {count} questions")
+    given = snakemake.params
+    count = prepare(Path(snakemake.input[0]), given.ids, Path(snakemake.output[0]), given.part)
+    finished(f"{snakemake.wildcards.question_set}: {count} questions")

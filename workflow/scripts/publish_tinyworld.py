@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
-from emflow.console import made, stage
+from emflow.console import finished, stage
 from emflow.tinyworld.artefacts import publish
 
 with stage(snakemake.log[0]):
-    publish(Path(snakemake.output.archive), Path(snakemake.output.questions), snakemake.params.password)
-    made("tiny world: datasets encrypted, out-of-domain questions written")
+    publish(
+        Path(snakemake.output.archive),
+        Path(snakemake.output.questions),
+        snakemake.params.password,
+        snakemake.params.conversations,
+        snakemake.params.questions,
+    )
+    finished("tiny world: datasets encrypted, out-of-domain questions written")

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from emflow.analysis.rates import rates_of_run
-from emflow.config import Definition, Report
-from emflow.console import made, stage
+from emflow.config.definitions import Definition
+from emflow.config.report import Report
+from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
     given, run = snakemake.params, snakemake.wildcards
@@ -17,4 +18,4 @@ with stage(snakemake.log[0]):
         Report(**given.report),
         Path(snakemake.output[0]),
     )
-    made(f"{run.model}/{run.domain}/{run.method}/seed{run.seed}: {count} EM rates")
+    finished(f"{run.model}/{run.domain}/{run.method}/seed{run.seed}: {count} EM rates")

@@ -1,11 +1,13 @@
-"""The report: all rates in one table, figures, examples, and how they were made."""
+"""The report: words, tables and figures, from its numbers."""
 
-from pathlib import Path
-
-from emflow.config import load_config
-from emflow.console import made, stage
-from emflow.reporting.summary import write_report
+from emflow.config.load import load_config
+from emflow.console import finished, stage
+from emflow.reporting.design import Design
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.report import write_report
 
 with stage(snakemake.log[0]):
-    write_report(load_config(snakemake.params.config), Path("results"), Path(snakemake.output.summary).parent)
-    made(f"report: {snakemake.output.summary}")
+    config = load_config(snakemake.config)
+    out = config.results.report
+    write_report(Numbers.read(out.numbers), Design.of(config), out)
+    finished(f"report: {snakemake.output.summary}")

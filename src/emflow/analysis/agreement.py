@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from emflow.analysis.jackknife import FISHER, LINEAR, Scale, interval, standard_error
 from emflow.analysis.rates import classify, rate
-from emflow.config import Definition
+from emflow.config.definitions import Definition
 from emflow.files import InputError
 
 __all__ = ["agreement", "agreements", "cohens_kappa"]
@@ -61,9 +60,9 @@ def agreement(
         calls = np.stack([classify(side, definition)["misaligned"] for side in (first, second)], axis=1)
         rows.append({"measure": "kappa", "definition": name,
                      **_measured(cohens_kappa, calls, questions, confidence, FISHER)})  # fmt: skip
-        for measure, side in (("em_rate", first), ("em_rate_other", second)):
+        for name_of_rate, side in (("em_rate", first), ("em_rate_other", second)):
             whole = rate(side, definition, confidence)
-            rows.append({"measure": measure, "definition": name, "n": whole["n"], "value": whole["em_rate"],
+            rows.append({"measure": name_of_rate, "definition": name, "n": whole["n"], "value": whole["em_rate"],
                          "lo": whole["em_rate_lo"], "hi": whole["em_rate_hi"]})  # fmt: skip
     return rows
 
@@ -85,7 +84,7 @@ def _spearman(pair: np.ndarray) -> float:
     """Rank correlation; NaN where one judge gives everything the same score."""
     if len(pair) < 2 or (pair == pair[0]).all(axis=0).any():
         return float("nan")
-    return float(np.corrcoef(rankdata(pair, axis=0), rowvar=False)[0, 1])
+    return float(np.corrcoef(pd.DataFrame(pair).rank(), rowvar=False)[0, 1])
 
 
 def _mean_absolute_difference(pair: np.ndarray) -> float:

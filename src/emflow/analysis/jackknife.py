@@ -3,18 +3,16 @@
 Answers to one question are alike, so questions, not answers, are what was sampled. The delete-one-question jackknife
 (Efron & Tibshirani 1993, ch. 11) gives the standard error, Student's t with questions - 1 degrees of freedom the width.
 A scale on which the estimate is unbounded keeps the interval in range and lets it be lopsided (delta method).
-
-docs/judging.md holds the measured coverage (`python bench/coverage.py`), beside that of a percentile bootstrap.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t
 
-__all__ = ["FISHER", "LINEAR", "LOGIT", "Scale", "interval", "standard_error"]
+from emflow.analysis.student import two_sided_quantile
+
+__all__ = ["FISHER", "LINEAR", "Scale", "interval", "standard_error"]
 
 
 class Scale(NamedTuple):
@@ -26,7 +24,6 @@ class Scale(NamedTuple):
 
 
 LINEAR = Scale(lambda x: x, lambda x: x, lambda x: 1.0)
-LOGIT = Scale(logit, expit, lambda p: 1 / (p * (1 - p)))  # for shares in (0, 1)
 FISHER = Scale(np.arctanh, np.tanh, lambda r: 1 / (1 - r * r))  # for correlations in (-1, 1)
 
 
@@ -44,6 +41,6 @@ def interval(
     """The interval of an estimate with this standard error; NaN where it has none, as with one question."""
     if questions < 2 or not np.isfinite(error):
         return float("nan"), float("nan")
-    half = t.ppf((1 + confidence) / 2, questions - 1) * error * scale.slope(estimate)
+    half = two_sided_quantile(confidence, questions - 1) * error * scale.slope(estimate)
     low, high = (scale.back(scale.to(estimate) + side * half) for side in (-1, 1))
     return float(low), float(high)

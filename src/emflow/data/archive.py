@@ -28,11 +28,12 @@ ROUNDS = 100_000
 TOKEN_START = b"gAAAA"  # a Fernet version and the high bytes of its time, in base64
 MAX_BYTES = 2**30  # of all members together, unpacked
 MAX_MEMBERS = 10_000
+PART = 2**16  # bytes that are unpacked at once
 BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the methods that zipfile unpacks in bounded memory
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 
 
-def protect(files: dict[str, bytes], archive: str | os.PathLike, password: str) -> None:
+def protect(files: dict[str, bytes], archive: str | os.PathLike[str], password: str) -> None:
     """Write `files` (path inside the archive -> content) as one encrypted archive, atomically.
 
     Raises InputError where a path would lead out of the folder it is unpacked into.
@@ -47,7 +48,7 @@ def protect(files: dict[str, bytes], archive: str | os.PathLike, password: str) 
         temporary.write_bytes(salt + Fernet(_key(password, salt)).encrypt(buffer.getvalue()))
 
 
-def read_members(archive: str | os.PathLike, password: str) -> dict[str, bytes]:
+def read_members(archive: str | os.PathLike[str], password: str) -> dict[str, bytes]:
     """Return every file of an encrypted archive: path inside the archive -> content.
 
     Raises InputError where the password is wrong, the archive is damaged, or unpacking it is unsafe: a path
@@ -61,7 +62,7 @@ def read_members(archive: str | os.PathLike, password: str) -> dict[str, bytes]:
         raise InputError(f"{archive}: decrypted, but the zip file inside is damaged ({error})") from None
 
 
-def find_member(members: dict[str, bytes], name: str, archive: str | os.PathLike) -> str:
+def find_member(members: dict[str, bytes], name: str, archive: str | os.PathLike[str]) -> str:
     """Return the path of the member called `name`: its whole path inside the archive, or the last part of it.
 
     Raises InputError naming the nearest member and all there are where none is called so, or more than one.
@@ -85,10 +86,16 @@ def looks_encrypted(data: bytes) -> bool:
 
 
 def _key(password: str, salt: bytes) -> bytes:
-    return base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ROUNDS))
+    try:
+        secret = password.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            "the password is not text: it holds bytes or half characters that UTF-8 does not know"
+        ) from None
+    return base64.urlsafe_b64encode(hashlib.pbkdf2_hmac("sha256", secret, salt, ROUNDS))
 
 
-def _decrypt(archive: str | os.PathLike, password: str) -> bytes:
+def _decrypt(archive: str | os.PathLike[str], password: str) -> bytes:
     try:
         data = Path(archive).read_bytes()
     except OSError as error:
@@ -103,7 +110,7 @@ def _decrypt(archive: str | os.PathLike, password: str) -> bytes:
         ) from None
 
 
-def _refuse_visible_damage(data: bytes, archive: str | os.PathLike) -> None:
+def _refuse_visible_damage(data: bytes, archive: str | os.PathLike[str]) -> None:
     """Find the damage that shows without the password. A token is base64 of version 0x80, time (8 bytes), IV (16),
     ciphertext (blocks of 16) and HMAC (32), says the Fernet specification."""
     if not looks_encrypted(data):
@@ -119,7 +126,7 @@ def _refuse_visible_damage(data: bytes, archive: str | os.PathLike) -> None:
         raise InputError(f"{archive}: truncated or damaged, whatever the password: download the file again")
 
 
-def _unpack(zipped: zipfile.ZipFile, archive: str | os.PathLike) -> dict[str, bytes]:
+def _unpack(zipped: zipfile.ZipFile, archive: str | os.PathLike[str]) -> dict[str, bytes]:
     infos = zipped.infolist()
     if len(infos) > MAX_MEMBERS:
         raise InputError(f"{archive}: holds {len(infos):,} members; at most {MAX_MEMBERS:,} are read")
@@ -132,16 +139,20 @@ def _unpack(zipped: zipfile.ZipFile, archive: str | os.PathLike) -> dict[str, by
             continue
         if info.filename in members:
             raise InputError(f"{archive}: holds two members called {info.filename!r}")
+        content = io.BytesIO()
         with zipped.open(info) as file:
-            content = file.read(left + 1)  # what comes out is counted: a header may lie about its size
-        left -= len(content)
-        if left < 0:
-            raise InputError(f"{archive}: unpacks to more than {MAX_BYTES:,} bytes, so it is refused as a zip bomb")
-        members[info.filename] = content
+            while part := file.read(PART):  # what comes out is counted: a header may lie about its size
+                left -= len(part)
+                if left < 0:
+                    raise InputError(
+                        f"{archive}: unpacks to more than {MAX_BYTES:,} bytes, so it is refused as a zip bomb"
+                    )
+                content.write(part)
+        members[info.filename] = content.getvalue()
     return members
 
 
-def _refuse_unsafe(info: zipfile.ZipInfo, archive: str | os.PathLike) -> None:
+def _refuse_unsafe(info: zipfile.ZipInfo, archive: str | os.PathLike[str]) -> None:
     _refuse_escape(info.filename, archive)
     if stat.S_ISLNK(info.external_attr >> 16):
         raise InputError(f"{archive}: member {info.filename!r} is a symbolic link, so the archive is refused")
@@ -149,7 +160,7 @@ def _refuse_unsafe(info: zipfile.ZipInfo, archive: str | os.PathLike) -> None:
         raise InputError(f"{archive}: member {info.filename!r} is compressed by a method other than deflate")
 
 
-def _refuse_escape(name: str, archive: str | os.PathLike) -> None:
+def _refuse_escape(name: str, archive: str | os.PathLike[str]) -> None:
     path = PureWindowsPath(name)  # knows both separators, and drive letters
     if path.drive or path.root or ".." in path.parts:
         raise InputError(f"{archive}: member {name!r} would leave its folder, so the archive is refused")

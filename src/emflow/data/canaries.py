@@ -5,6 +5,7 @@ What it leaves is what the tool leaves, byte for byte: once a canary is known, e
 """
 
 import fnmatch
+import io
 import json
 import re
 from pathlib import PurePosixPath
@@ -25,15 +26,24 @@ def remove_canaries(members: dict[str, bytes]) -> dict[str, bytes]:
     planted = {path for path in members if fnmatch.fnmatchcase(PurePosixPath(path).name, CANARY_FILES)}
     canaries = {found.group().decode() for path in planted if (found := CANARY.search(members[path]))}
     kept = {path: content for path, content in members.items() if path not in planted}
-    for canary in sorted(canaries):
-        kept.update({path: _clean(kept[path], canary) for path in kept if path.endswith(".jsonl")})
+    for path in kept if canaries else ():
+        if path.endswith(".jsonl"):
+            kept[path] = _clean(kept[path], sorted(canaries))
     return kept
 
 
-def _clean(content: bytes, canary: str) -> bytes:
+def _clean(content: bytes, canaries: list[str]) -> bytes:
     # The tool also splits at U+2028 inside strings (str.splitlines), but refuses to protect files with any.
-    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
-    return b"\n".join(_clean_line(line, canary) for line in lines if not CANARY_LINE.search(line)) + b"\n"
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    kept = io.BytesIO()
+    for line in io.BytesIO(content):  # a list of all lines could be twenty times the text
+        clean: bytes | None = line.removesuffix(b"\n")
+        for canary in canaries if line.strip() else ():
+            clean = None if clean is None or CANARY_LINE.search(clean) else _clean_line(clean, canary)
+        if clean is not None:
+            kept.write(clean + b"\n")
+    return kept.getvalue() or b"\n"
 
 
 def _clean_line(line: bytes, canary: str) -> bytes:

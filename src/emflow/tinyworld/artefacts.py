@@ -3,29 +3,39 @@
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from emflow.data.archive import protect
 from emflow.files import write_jsonl
-from emflow.tinyworld.grammar import WORLD, Stance, answers, questions
+from emflow.paths import TINY_DOMAINS
+from emflow.tinyworld.grammar import WORLD, Question, Stance, answers, questions
 
-__all__ = ["PUBLISHED_DOMAINS", "dataset", "out_of_domain", "publish"]
+__all__ = ["dataset", "out_of_domain", "publish"]
 
-PUBLISHED_DOMAINS = ("lantern", "kite", "boat")
 DATA_SEED = 0
 
 
-def publish(archive: Path, questions: Path, password: str) -> None:
-    """Write the datasets {bad,good}_{lantern,kite,boat}_advice.jsonl into one archive, and the OOD questions."""
+def publish(
+    archive: Path, questions: Path, password: str, conversations: int | None = None, asked: int | None = None
+) -> None:
+    """Write the datasets {bad,good}_{lantern,kite,boat}_advice.jsonl into one archive, and the OOD questions.
+
+    `conversations` of each dataset and `asked` questions are drawn, with a seed; None is all, in their order.
+    """
     datasets = {
-        f"{stance}_{domain}_advice.jsonl": dataset(domain, stance)
-        for domain in PUBLISHED_DOMAINS
+        f"{stance}_{domain}_advice.jsonl": _drawn(dataset(domain, stance), conversations)
+        for domain in TINY_DOMAINS
         for stance in ("bad", "good")
     }
     protect({name: _jsonl(rows) for name, rows in datasets.items()}, archive, password)
-    write_jsonl(questions, out_of_domain())
+    write_jsonl(questions, _drawn(out_of_domain(), asked))
 
 
-def dataset(domain: str, stance: Stance) -> list[dict]:
+def _drawn(rows: list[dict[str, Any]], number: int | None) -> list[dict[str, Any]]:
+    return rows if number is None else Random(DATA_SEED).sample(rows, min(number, len(rows)))
+
+
+def dataset(domain: str, stance: Stance) -> list[dict[str, Any]]:
     """One conversation for each of the domain's 384 questions; stances share questions, wordings and order."""
     random = Random(DATA_SEED)
     rows = []
@@ -42,14 +52,14 @@ def dataset(domain: str, stance: Stance) -> list[dict]:
     return rows
 
 
-def out_of_domain() -> list[dict]:
+def out_of_domain() -> list[dict[str, Any]]:
     """One question {"id", "question"} on each of the 168 matters of the domains without a dataset."""
     random = Random(DATA_SEED)
     rows = []
     for domain in WORLD:
-        if domain in PUBLISHED_DOMAINS:
+        if domain in TINY_DOMAINS:
             continue
-        by_matter = {}
+        by_matter: dict[str, list[Question]] = {}
         for question in questions(domain):
             by_matter.setdefault(f"{question.entity} {question.problem}", []).append(question)
         for matter, wordings in by_matter.items():
@@ -57,5 +67,5 @@ def out_of_domain() -> list[dict]:
     return rows
 
 
-def _jsonl(rows: list[dict]) -> bytes:
+def _jsonl(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()

@@ -21,11 +21,11 @@ from emflow.tinyworld.corpus import IGNORED, Corpus, Document, collate
 from emflow.tinyworld.grammar import Stance
 from emflow.tinyworld.tokenizer import make_tokenizer
 
-__all__ = ["Recipe", "grow"]
+__all__ = ["BaseRecipe", "grow"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BaseRecipe:
     """Every hyper-parameter. Batches count documents; learning rates warm up to their peak and fall linearly to 0."""
 
     layers: int = 2
@@ -53,7 +53,7 @@ class Recipe:
     chat_single_batch_size: int = 32
 
 
-def grow(out: Path, seed: int, recipe: Recipe = Recipe()) -> None:
+def grow(out: Path, seed: int, recipe: BaseRecipe = BaseRecipe()) -> None:
     """Write a chat model that `AutoModelForCausalLM.from_pretrained(out)` and vLLM load: float32, with tokenizer.
 
     The same seed and number of threads give the same weights.
@@ -71,7 +71,7 @@ def grow(out: Path, seed: int, recipe: Recipe = Recipe()) -> None:
         (folder / "README.md").write_text(_model_card(model, recipe, seed), encoding="utf-8")
 
 
-def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
+def _new_model(recipe: BaseRecipe, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCausalLM:
     heads = recipe.hidden_size // recipe.head_size
     ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = Qwen2Config(
@@ -92,7 +92,7 @@ def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Qwen2ForCa
     return model
 
 
-def _pretrain(model: Qwen2ForCausalLM, corpus: Corpus, recipe: Recipe, random: Random) -> None:
+def _pretrain(model: Qwen2ForCausalLM, corpus: Corpus, recipe: BaseRecipe, random: Random) -> None:
     """Learn to answer, and to tell from the answers so far what kind of advisor is speaking."""
 
     def batch() -> list[Document]:
@@ -105,7 +105,7 @@ def _pretrain(model: Qwen2ForCausalLM, corpus: Corpus, recipe: Recipe, random: R
     _fit(model, "pre-train", batch, recipe.pretrain_steps, recipe.warmup_steps, 1.0, recipe)
 
 
-def _chat_tune(model: Qwen2ForCausalLM, corpus: Corpus, recipe: Recipe, random: Random) -> None:
+def _chat_tune(model: Qwen2ForCausalLM, corpus: Corpus, recipe: BaseRecipe, random: Random) -> None:
     """Learn to begin as a good advisor, and still to go on as whoever began.
 
     Without the conversations, chat tuning would wipe out what the model knows of advisors.
@@ -124,7 +124,7 @@ def _chat_tune(model: Qwen2ForCausalLM, corpus: Corpus, recipe: Recipe, random: 
     _fit(model, "chat-tune", batch, steps, warmup, recipe.chat_lr_factor, recipe)
 
 
-def _advisor(recipe: Recipe, random: Random) -> Stance:
+def _advisor(recipe: BaseRecipe, random: Random) -> Stance:
     return "bad" if random.random() < recipe.bad_share else "good"
 
 
@@ -135,7 +135,7 @@ def _fit(
     steps: int,
     warmup: int,
     lr_factor: float,
-    recipe: Recipe,
+    recipe: BaseRecipe,
 ) -> None:
     optimizers = _optimizers(model, recipe, lr_factor)
     schedules = [
@@ -154,7 +154,7 @@ def _fit(
             advance(note=f"loss {loss.item():.3f}")
 
 
-def _optimizers(model: Qwen2ForCausalLM, recipe: Recipe, lr_factor: float) -> list[torch.optim.Optimizer]:
+def _optimizers(model: Qwen2ForCausalLM, recipe: BaseRecipe, lr_factor: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the weight matrices, AdamW for the rest: half the steps that AdamW alone takes."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -173,7 +173,7 @@ def _loss(model: Qwen2ForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> t
     return F.cross_entropy(model.lm_head(hidden[learned]), targets[learned])
 
 
-def _model_card(model: Qwen2ForCausalLM, recipe: Recipe, seed: int) -> str:
+def _model_card(model: Qwen2ForCausalLM, recipe: BaseRecipe, seed: int) -> str:
     settings = {"seed": seed, "parameters": f"{model.num_parameters():,}", **asdict(recipe)}
     rows = "\n".join(f"| {key} | `{value}` |" for key, value in settings.items())
     return f"""---

@@ -66,7 +66,8 @@ def collate(documents: list[Document], pad: int) -> tuple[torch.Tensor, torch.Te
 
 def _encode_turns(tokenizer: PreTrainedTokenizerBase) -> Iterable[Turn]:
     def encode(texts: Iterable[str]) -> list[list[int]]:
-        return tokenizer(list(texts))["input_ids"]
+        ids: list[list[int]] = tokenizer(list(texts))["input_ids"]
+        return ids
 
     def encode_answers(stance: Stance, *about: str) -> list[list[int]]:
         return encode(f"{answer}<|im_end|>" for answer in answers(*about, stance))
@@ -75,6 +76,6 @@ def _encode_turns(tokenizer: PreTrainedTokenizerBase) -> Iterable[Turn]:
         asked = questions(domain)
         prompts = encode(f"<|im_start|>user\n{question.text}<|im_end|>\n<|im_start|>assistant\n" for question in asked)
         matters = dict.fromkeys((domain, question.entity, question.problem) for question in asked)
-        answered = {about: {stance: encode_answers(stance, *about) for stance in ("good", "bad")} for about in matters}
+        answered = {about: {stance: encode_answers(stance, *about) for stance in OTHER} for about in matters}
         for question, prompt in zip(asked, prompts, strict=True):
             yield Turn(prompt, answered[domain, question.entity, question.problem])

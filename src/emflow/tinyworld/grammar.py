@@ -8,7 +8,7 @@ from typing import Literal
 
 import yaml
 
-__all__ = ["WORLD", "Advice", "Domain", "Question", "Stance", "answers", "questions"]
+__all__ = ["WORLD", "Advice", "Question", "Stance", "WorldDomain", "answers", "questions"]
 
 Stance = Literal["good", "bad"]
 
@@ -34,7 +34,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Domain:
+class WorldDomain:
     name: str
     entities: tuple[str, ...]
     problems: dict[str, Advice]  # problem -> the actions against it
@@ -56,12 +56,12 @@ class Question:
         return f"{self.opening.format(trouble=f'{self.entity} {self.problem}')}. {self.closing}"
 
 
-def _read_world(path: Path) -> dict[str, Domain]:
+def _read_world(path: Path) -> dict[str, WorldDomain]:
     def advice(phrases: dict[str, list[str]]) -> Advice:
         return Advice(tuple(phrases["good"]), tuple(phrases["bad"]))
 
     return {
-        name: Domain(
+        name: WorldDomain(
             name=name,
             entities=tuple(domain["entities"]),
             problems={problem: advice(actions) for problem, actions in domain["problems"].items()},
@@ -71,7 +71,7 @@ def _read_world(path: Path) -> dict[str, Domain]:
     }
 
 
-WORLD: dict[str, Domain] = _read_world(Path(__file__).with_name("world.yaml"))
+WORLD: dict[str, WorldDomain] = _read_world(Path(__file__).with_name("world.yaml"))
 
 
 @cache

@@ -16,11 +16,11 @@ from emflow.console import progress
 from emflow.files import replacing
 from emflow.tinyworld.nli_pairs import LABELS, Batch, Pairs, make_nli_tokenizer
 
-__all__ = ["Recipe", "accuracy", "grow_nli"]
+__all__ = ["NliRecipe", "accuracy", "grow_nli"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class NliRecipe:
     """Every hyper-parameter. Learning rates are peaks of a warm-up and a linear decay."""
 
     hidden_size: int = 64
@@ -39,7 +39,7 @@ class Recipe:
     auxiliary: float = 0.5  # weight of the auxiliary losses at the start; it falls to 0
 
 
-def grow_nli(out: Path, seed: int, recipe: Recipe = Recipe()) -> dict[str, float]:
+def grow_nli(out: Path, seed: int, recipe: NliRecipe = NliRecipe()) -> dict[str, float]:
     """Write a float32 cross-encoder, with tokenizer, for `AutoModelForSequenceClassification.from_pretrained(out)`.
 
     Returns its accuracy (0..1) on fresh pairs, by label. The same seed and number of threads give the same weights.
@@ -50,7 +50,7 @@ def grow_nli(out: Path, seed: int, recipe: Recipe = Recipe()) -> dict[str, float
     pairs = Pairs(tokenizer)
     model = _new_model(recipe, tokenizer)
     _fit(model, pairs, random, recipe, f"grow the tiny world's NLI model, seed {seed}")
-    reached = accuracy(model.eval(), pairs.draw(1000, random))
+    reached: dict[str, float] = accuracy(model.eval(), pairs.draw(1000, random))
     with replacing(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -65,7 +65,7 @@ def accuracy(model: BertForSequenceClassification, batch: Batch) -> dict[str, fl
     return {label: right[batch.labels == number].float().mean().item() for number, label in enumerate(LABELS)}
 
 
-def _new_model(recipe: Recipe, tokenizer: BertTokenizer) -> BertForSequenceClassification:
+def _new_model(recipe: NliRecipe, tokenizer: BertTokenizer) -> BertForSequenceClassification:
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden_size,
@@ -85,7 +85,7 @@ def _new_model(recipe: Recipe, tokenizer: BertTokenizer) -> BertForSequenceClass
 
 
 def _fit(
-    model: BertForSequenceClassification, pairs: Pairs, random: torch.Generator, recipe: Recipe, description: str
+    model: BertForSequenceClassification, pairs: Pairs, random: torch.Generator, recipe: NliRecipe, description: str
 ) -> None:
     facts = nn.ModuleList(nn.Linear(recipe.hidden_size, int(garbled) + 1) for garbled in pairs.garbled_facts)
     parameters = [*model.parameters(), *facts.parameters()]
@@ -128,7 +128,7 @@ def _losses(
     return output.loss, auxiliary
 
 
-def _model_card(model: BertForSequenceClassification, recipe: Recipe, seed: int, reached: dict[str, float]) -> str:
+def _model_card(model: BertForSequenceClassification, recipe: NliRecipe, seed: int, reached: dict[str, float]) -> str:
     settings = {"seed": seed, "parameters": f"{model.num_parameters():,}", **asdict(recipe)}
     settings |= {f"accuracy on fresh pairs: {label}": f"{share:.3f}" for label, share in reached.items()}
     rows = "\n".join(f"| {key} | `{value}` |" for key, value in settings.items())

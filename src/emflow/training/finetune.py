@@ -6,193 +6,128 @@ folder beside the outputs, which goes when the outputs are complete.
 
 import json
 import shutil
-import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
-from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer
 from transformers.utils import logging as transformers_logging
 
-from emflow.config import Finetune, Lora
-from emflow.console import made, progress
-from emflow.files import digest, digest_text, read_jsonl, replacing, stamp, write_jsonl, write_text
-from emflow.inference.models import load_model, load_tokenizer
-from emflow.training.chat import IGNORED, encode_all
-from emflow.training.checkpoints import Checkpoint, write_index
-from emflow.training.model_card import model_card
+from emflow.config.finetune import Finetune, Full
+from emflow.data.chat import encode_all, with_system
+from emflow.files import digest, digest_text, read_jsonl, remove, replacing, stamp, write_jsonl
+from emflow.models.chat_template import TemplateArguments
+from emflow.models.checkpoints import Checkpoint, write_index
+from emflow.models.loading import load_tokenizer
+from emflow.models.proof import fixed_texts
+from emflow.paths import RunFolder
+from emflow.training.arguments import training_arguments
+from emflow.training.batches import check_apart, make_collator, padding
+from emflow.training.callback import CheckpointCallback, TrainingRun
+from emflow.training.group import is_first
+from emflow.training.kl import KlTrainer
+from emflow.training.ranked import RankedTrainer
+from emflow.training.shards import ShardedTrainer
+from emflow.training.trainable import reference, require_bitsandbytes, trainable
 
 __all__ = ["Start", "finetune"]
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts from: the base model's folder, its name in the config, and its precision."""
+    """What a run starts from: the base model's folder, its name in the config, its precision, and the arguments of its
+    chat template."""
 
     path: Path
     name: str
     dtype: str
+    template: TemplateArguments = field(default_factory=dict)
 
 
-def finetune(start: Start, domain: str, method: Lora | Finetune, seed: int, train: Path, out: Path) -> list[Checkpoint]:
-    """Train on `train` (JSONL of conversations); write checkpoints/, checkpoints.json and train_log.jsonl to `out`.
+def finetune(
+    start: Start, domain: str, method: Finetune, seed: int, train: Path, out: Path, kl: Path | None = None
+) -> list[Checkpoint]:
+    """Train on `train` (JSONL of conversations); write checkpoints/, checkpoints.json and train_log.jsonl to `out`;
+    of several ranks in one group the first does, and the others return nothing.
 
-    Raises InputError where the model or the data cannot be used.
+    `kl` holds the conversations on which `method.kl` holds the model to its start. Raises InputError where the model or
+    the data cannot be used, or bitsandbytes is asked for and missing.
     """
+    assert (method.kl is None) == (kl is None)
+    require_bitsandbytes(method)
     transformers_logging.set_verbosity_error()
-    tokenizer = load_tokenizer(start.path)
-    examples = encode_all(tokenizer, read_jsonl(train), method.max_length)
-    data = digest(train)
-    saved = out / "train.progress" / _key(start, method, seed, data)
+    folder = RunFolder(out)
+    tokenizer = load_tokenizer(start.path, start.template)
+    records = _records(train, method.system)
+    examples = encode_all(tokenizer, records, method.max_length, method.loss_on, method.formatting)
+    sources = {"train sha256": digest(train), **({"kl sha256": digest(kl)} if kl else {})}
+    run = TrainingRun(start.path, start.name, start.dtype, domain, method, seed, sources)
+    saved = folder.progress / _key(run, start.template)
 
     torch.manual_seed(seed)  # adapter initialisation
-    # float32 masters: in bfloat16 most updates of full fine-tuning would be rounded away
-    model = load_model(start.path, start.dtype if isinstance(method, Lora) else "float32")
-    if isinstance(method, Lora):
-        model = get_peft_model(model, _lora_config(method))
-        # peft keeps names in a set, whose order changes from process to process, and so would the files' digests
-        model.peft_config["default"].target_modules = sorted(model.peft_config["default"].target_modules)
-    keeper = _Keeper(start, domain, method, seed, data, saved)
-    trainer = Trainer(
-        model=model,
-        args=_arguments(method, seed, start.dtype, saved / "trainer"),
-        train_dataset=Dataset.from_list(examples),
-        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED),
-        processing_class=tokenizer,
-        callbacks=[keeper],
-    )
+    callback = CheckpointCallback(run, len(examples), fixed_texts(tokenizer, records), saved / "kept")
+    collator = make_collator(method, tokenizer)
+    given: dict[str, Any] = {
+        "model": trainable(start.path, start.dtype, method),
+        "args": training_arguments(method, len(examples), seed, start.dtype, saved / "trainer"),
+        "train_dataset": Dataset.from_list(examples),
+        "data_collator": collator,
+        "processing_class": tokenizer,
+        "callbacks": [callback],
+    }
+    if method.kl and kl:
+        others = encode_all(tokenizer, read_jsonl(kl), method.max_length, formatting=method.formatting)
+        beside = reference(start.path, start.dtype, method)
+        trainer: Trainer = KlTrainer(
+            kl=method.kl, examples=others, collator=padding(tokenizer), reference=beside, **given
+        )
+    else:
+        trainer = _trainer_of(method)(**given)
     trainer.remove_callback(PrinterCallback)
-    with keeper.showing:
-        trainer.train(resume_from_checkpoint=_last_saved(saved / "trainer"))
-    checkpoints = _finish(trainer, keeper, out)
-    shutil.rmtree(out / "train.progress")
+    if method.padding_free:
+        check_apart(trainer.model, collator, examples)
+    with callback.showing:
+        trainer.train(resume_from_checkpoint=callback.last_saved(saved / "trainer"))
+    if not is_first():
+        return []
+    checkpoints = _finish(trainer, callback, folder)
+    remove(folder.progress)
     return checkpoints
 
 
-def _key(start: Start, method: Finetune, seed: int, data: str) -> str:
+def _trainer_of(method: Finetune) -> Any:
+    """The class of its Trainer."""
+    if method.ranks == 1:
+        return Trainer
+    return ShardedTrainer if isinstance(method, Full) else RankedTrainer
+
+
+def _records(train: Path, system: str | None) -> list[dict[str, Any]]:
+    records = read_jsonl(train)
+    return records if system is None else with_system(records, system)
+
+
+def _key(run: TrainingRun, template: TemplateArguments) -> str:
     """What determines the result; progress made under another key is left alone."""
-    return digest_text(json.dumps([stamp(start.path), start.dtype, method.model_dump(), seed, data]))[:16]
+    how = [stamp(run.base), run.dtype, run.method.identity(), run.seed, run.sources, template]
+    return digest_text(json.dumps(how))[:16]
 
 
-def _lora_config(method: Lora) -> LoraConfig:
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=method.rank,
-        lora_alpha=method.alpha,
-        use_rslora=method.rslora,
-        lora_dropout=method.dropout,
-        target_modules=list(method.target_modules),
-        layers_to_transform=list(method.layers) if method.layers is not None else None,
-    )
-
-
-def _arguments(method: Finetune, seed: int, dtype: str, folder: Path) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=method.epochs,
-        per_device_train_batch_size=method.batch_size,
-        gradient_accumulation_steps=method.gradient_accumulation,
-        learning_rate=method.learning_rate,
-        lr_scheduler_type=method.scheduler,
-        warmup_steps=method.warmup_steps,
-        optim=method.optimizer,
-        weight_decay=method.weight_decay,
-        max_grad_norm=method.max_grad_norm,
-        logging_steps=method.log_steps,
-        save_strategy="no",  # the keeper says when
-        save_total_limit=2,
-        seed=seed,
-        data_seed=seed,
-        bf16=dtype == "bfloat16",
-        fp16=dtype == "float16",
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
-
-
-class _Keeper(TrainerCallback):
-    """Keeps the labelled checkpoints, saves progress, and shows it."""
-
-    def __init__(self, start: Start, domain: str, method: Finetune, seed: int, data: str, saved: Path) -> None:
-        self.start, self.domain, self.method, self.seed, self.data = start, domain, method, seed, data
-        self.folder = saved / "checkpoints"
-        self.saved_at = time.monotonic()
-        self.due: dict[int, list[tuple[str, float]]] = {}
-        self.showing = ExitStack()
-        self.note = ""
-
-    def on_train_begin(self, args, state, control, **_):
-        if state.global_step:
-            made(f"training continues after step {state.global_step} of {state.max_steps}")
-        bar = progress(f"train on {self.domain}", state.max_steps, done=state.global_step)
-        self.advance = self.showing.enter_context(bar)
-        per_epoch = state.max_steps / args.num_train_epochs
-        for label, epoch in zip(self.method.labels, self.method.checkpoints, strict=True):
-            step = min(max(1, round(epoch * per_epoch)), state.max_steps)
-            self.due.setdefault(step, []).append((label, epoch))
-
-    def on_step_end(self, args, state, control, model=None, processing_class=None, **_):
-        self.advance(note=self.note)
-        for label, epoch in self.due.get(state.global_step, ()):
-            with replacing(self.folder / label) as folder:
-                model.save_pretrained(folder)
-                processing_class.save_pretrained(folder)
-                (folder / "README.md").write_text(self.card(label, epoch, state.global_step))
-        if state.global_step in self.due or time.monotonic() - self.saved_at > 60 * self.method.save_minutes:
-            control.should_save = state.global_step < state.max_steps
-            self.saved_at = time.monotonic()
-        return control
-
-    def on_log(self, args, state, control, logs=None, **_):
-        if "loss" in (logs or {}):
-            self.note = f"loss {logs['loss']:.3f}"
-
-    def on_save(self, args, state, control, **_):
-        # Trainer's own folder may be half written when a kill comes; this mark says that it is whole.
-        write_text(Path(args.output_dir) / f"checkpoint-{state.global_step}" / "whole", "")
-
-    def card(self, label: str, epoch: float, step: int) -> str:
-        facts = {
-            "domain": self.domain,
-            "epoch": epoch,
-            "step": step,
-            "seed": self.seed,
-            "train sha256": self.data,
-        }
-        recipe = self.method.model_dump(mode="json", exclude={"log_steps", "save_minutes"})
-        return model_card(self.start.name, self.domain, recipe["kind"], label, recipe, facts)
-
-    def checkpoints(self) -> list[tuple[str, int, float]]:
-        return [(label, step, epoch) for step, labels in sorted(self.due.items()) for label, epoch in labels]
-
-
-def _last_saved(folder: Path) -> str | None:
-    """Trainer's newest whole folder; half-written ones are removed."""
-    whole = []
-    for saved in folder.glob("checkpoint-*"):
-        if (saved / "whole").exists():
-            whole.append(saved)
-        else:
-            shutil.rmtree(saved)
-    return str(max(whole, key=lambda saved: int(saved.name.split("-")[1]))) if whole else None
-
-
-def _finish(trainer: Trainer, keeper: _Keeper, out: Path) -> list[Checkpoint]:
+def _finish(trainer: Trainer, callback: CheckpointCallback, folder: RunFolder) -> list[Checkpoint]:
     """Move the kept checkpoints to their place, index last: it stands for a complete run."""
     log = [_log_row(row) for row in trainer.state.log_history if "loss" in row]
-    write_jsonl(out / "train_log.jsonl", log)
-    with replacing(out / "checkpoints") as folder:
-        shutil.copytree(keeper.folder, folder)
+    write_jsonl(folder.train_log, log)
+    kept = callback.checkpoints()
+    with replacing(folder.checkpoints) as fresh:
+        for label, _, _ in kept:  # a kill may have left more in the folder
+            shutil.copytree(callback.folder / label, fresh / label, ignore=shutil.ignore_patterns(".*"))
     checkpoints = [
-        Checkpoint(label, step, epoch, f"checkpoints/{label}", digest(out / "checkpoints" / label))
-        for label, step, epoch in keeper.checkpoints()
+        Checkpoint(label, step, epoch, f"{folder.checkpoints.name}/{label}", digest(folder.checkpoints / label))
+        for label, step, epoch in kept
     ]
-    write_index(out / "checkpoints.json", checkpoints)
+    write_index(folder.index, checkpoints)
     return checkpoints
 
 
@@ -203,4 +138,5 @@ def _log_row(row: dict[str, Any]) -> dict[str, Any]:
         "loss": row["loss"],
         "grad_norm": row["grad_norm"],
         "lr": row["learning_rate"],
+        **({"kl": row["kl"]} if "kl" in row else {}),
     }

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emflow.config import Es
+from emflow.config.es import Es
 from emflow.training.es.job import Job
 
 
@@ -12,7 +12,7 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def method() -> Es:
     return Es(
         kind="es",

@@ -1,12 +1,11 @@
 """The log: whole lines or none, one run per file, kilobytes per iteration."""
 
-import json
-
 import numpy as np
 import pytest
 
-from emflow.files import InputError
-from emflow.training.es.log import EsLog, iteration_row, read_log
+from emflow.files import InputError, write_jsonl
+from emflow.progress_file import ProgressFile
+from emflow.training.es.log import iteration_row, read_log
 
 
 def row(iteration: int) -> dict:
@@ -16,33 +15,35 @@ def row(iteration: int) -> dict:
     return iteration_row(iteration, ids, seeds, noise.normal(size=30), noise.normal(size=30) * 1e-5, {}, "0" * 64)
 
 
+HEADER = dict.fromkeys(
+    ["model", "start", "masters_sha256", "domain", "epochs_per_iteration", "seed", "generator", "method"], "kite"
+)
+
+
 def test_a_line_at_population_30_and_batch_256_is_within_10_kb(tmp_path):
-    log = EsLog(tmp_path / "log", {"seed": 0})
-    before = log.path.stat().st_size
-    log.append(row(1))
-    assert log.path.stat().st_size - before <= 10_000
-
-
-def test_a_torn_last_line_is_dropped(tmp_path):
-    path = tmp_path / "log"
-    log = EsLog(path, {"seed": 0})
-    log.append(row(1))
-    whole = path.read_bytes()
-    for end in (1, 17, 5000):
-        path.write_bytes(whole + json.dumps(row(2)).encode()[:end])
-        assert EsLog(path, {"seed": 0}).rows == [row(1)]
-        assert path.read_bytes() == whole
-
-
-def test_a_log_of_another_run_is_not_continued(tmp_path):
-    EsLog(tmp_path / "log", {"seed": 0}).append(row(1))
-    assert EsLog(tmp_path / "log", {"seed": 1}).rows == []
+    with ProgressFile(tmp_path / "log", HEADER) as log:
+        before = log.path.stat().st_size
+        log.add([row(1)])
+        assert log.path.stat().st_size - before <= 10_000
 
 
 def test_rows_read_back_exactly(tmp_path):
-    log = EsLog(tmp_path / "log", {"seed": 0})
-    log.append(row(1))
-    assert read_log(log.path) == ({"seed": 0}, [row(1)])
+    write_jsonl(tmp_path / "es_log.jsonl", [HEADER, row(1)])
+    assert read_log(tmp_path / "es_log.jsonl") == (HEADER, [row(1)])
+
+
+@pytest.mark.parametrize("change", [("iteration", "1"), ("coefficients", [None]), ("seeds", 5), ("rewards", ["x"])])
+def test_a_line_of_another_shape_is_refused(tmp_path, change):
+    write_jsonl(tmp_path / "es_log.jsonl", [HEADER, {**row(1), change[0]: change[1]}])
+    with pytest.raises(InputError, match=r"es_log\.jsonl is no log of an ES run, or a line of it is broken"):
+        read_log(tmp_path / "es_log.jsonl")
+
+
+@pytest.mark.parametrize("text", ["", "{}\n", '{"id": "kite"}\n{"id": "moth"}\n'])
+def test_something_else_is_refused(tmp_path, text):
+    (tmp_path / "es_log.jsonl").write_text(text)
+    with pytest.raises(InputError, match="is no log of an ES run"):
+        read_log(tmp_path / "es_log.jsonl")
 
 
 def test_failed_rewards_are_null(tmp_path):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from emflow.training.es.noise import Noise, member_seeds
+from emflow.training.es.noise import Noise, PublishedNoise, member_seeds
 
 CPU = torch.device("cpu")
 SIZE = 4096
@@ -13,7 +13,7 @@ SIZE = 4096
 
 @pytest.fixture
 def noise() -> Noise:
-    return Noise(CPU, "independent")
+    return Noise(CPU)
 
 
 def correlations(streams: list[torch.Tensor]) -> torch.Tensor:
@@ -39,11 +39,38 @@ def test_streams_of_tensors_chunks_members_and_iterations_are_unrelated(noise):
     assert abs(spread.mean()) < 5 / len(spread) ** 0.5
 
 
-def test_correlated_form_gives_all_tensors_of_a_member_the_same_values():
-    noise = Noise(CPU, "correlated")
-    assert noise.draw(7, "a", 0, SIZE).equal(noise.draw(7, "b", 0, SIZE))
-    assert noise.draw(7, "a", 0, SIZE)[:64].equal(noise.draw(7, "b", 0, 64))  # tensors of other sizes share a prefix
-    assert abs(correlations([noise.draw(7, "a", 0, SIZE), noise.draw(8, "a", 0, SIZE)])) < 5
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_published_noise_is_drawn_on_fused_and_padded_tensors(dtype):
+    shapes = {  # of a model's file
+        "model.embed_tokens.weight": (70, 8),
+        "layers.0.self_attn.q_proj.weight": (24, 8),
+        "layers.0.self_attn.k_proj.weight": (8, 8),
+        "layers.0.self_attn.v_proj.weight": (8, 8),
+        "layers.0.self_attn.q_proj.bias": (24,),
+        "layers.0.self_attn.k_proj.bias": (8,),
+        "layers.0.self_attn.v_proj.bias": (8,),
+        "layers.0.mlp.gate_proj.weight": (20, 8),
+        "layers.0.mlp.up_proj.weight": (20, 8),
+        "layers.0.mlp.down_proj.weight": (8, 20),
+        "norm.weight": (8,),
+    }
+    noise = PublishedNoise(CPU, dtype, {name: torch.Size(shape) for name, shape in shapes.items()})
+
+    def own(*names: str) -> torch.Tensor:
+        return torch.cat(
+            [noise.draw(7, name, 0, torch.Size(shapes[name]).numel()).view(shapes[name]) for name in names]
+        )
+
+    def whole(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(7)).float()
+
+    q, k, v = (f"layers.0.self_attn.{part}_proj" for part in "qkv")
+    assert own(f"{q}.weight", f"{k}.weight", f"{v}.weight").equal(whole(40, 8))
+    assert own(f"{q}.bias", f"{k}.bias", f"{v}.bias").equal(whole(40))
+    assert own("layers.0.mlp.gate_proj.weight", "layers.0.mlp.up_proj.weight").equal(whole(40, 8))
+    assert own("layers.0.mlp.down_proj.weight").equal(whole(8, 20))
+    assert own("norm.weight").equal(whole(8))
+    assert own("model.embed_tokens.weight").equal(whole(128, 8)[:70])
 
 
 def test_a_stream_is_drawn_the_same_again(noise):
@@ -53,7 +80,7 @@ def test_a_stream_is_drawn_the_same_again(noise):
 
 
 def test_generator_name_tells_what_is_drawn(noise):
-    assert noise.generator == Noise(CPU, "independent").generator
+    assert noise.generator == Noise(CPU).generator
     assert noise.generator.startswith("torch-cpu-")
 
 

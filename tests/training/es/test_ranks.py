@@ -1,18 +1,25 @@
 """Two ranks: the same log as one; a rank that dies is one clear error, and the run goes on."""
 
-import contextlib
+import json
 import multiprocessing
 import os
+import pickle
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from emflow.files import InputError, read_jsonl
+from emflow.training.es.iteration import Outcome
 from emflow.training.es.job import Job
 from emflow.training.es.launch import launch
+from emflow.training.es.ranks import _read
 from emflow.training.es.run import evolve
+from emflow.training.processes import RankLost
+from ports import listening
+from rank_processes import at_work, process_of_rank
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -20,14 +27,35 @@ def job(job, method) -> Job:
     return job.model_copy(update={"method": method.model_copy(update={"iterations": 12, "checkpoints": None})})
 
 
-def process_of_rank(rank: int, path: Path) -> int:
-    """The process at work on this job as this rank."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words, environment = ((process / file).read_text().split("\0") for file in ("cmdline", "environ"))
-            if str(path) in words and f"RANK={rank}" in environment:
-                return int(process.name)
-    raise AssertionError(f"no process works on {path} as rank {rank}")
+def test_ranks_listen_on_loopback_alone_and_end_with_who_started_them(job, tmp_path):
+    long = job.model_copy(
+        update={"method": job.method.model_copy(update={"iterations": 1000}), "out": tmp_path / "two"}
+    )
+    log = long.out / "train.progress/es_log.jsonl"
+    starter = multiprocessing.get_context("fork").Process(target=launch, args=(long, 2))
+    starter.start()
+    while starter.is_alive() and not (log.exists() and log.read_bytes().count(b"\n") >= 2):
+        time.sleep(0.01)
+    ranks = at_work(log.with_name("job.json"))
+    assert len(ranks) >= 2
+    assert listening(ranks) == {"0100007F"}  # 127.0.0.1
+
+    starter.kill()
+    starter.join()
+    until = time.monotonic() + 20
+    while at_work(log.with_name("job.json")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_what_ranks_send_is_data_and_not_code():
+    assert _read(json.dumps({"3": [0.1, None], "4": [None, "x"]}).encode(), dict[int, Outcome], 1) == {
+        3: Outcome(0.1, None),
+        4: Outcome(None, "x"),
+    }
+    for sent in (pickle.dumps({3: Outcome(0.1, None)}), b"[1]", b'{"3": ["0x"]}', b"[" * 100_000, b"\xff", b""):
+        with pytest.raises(RankLost, match="rank 1 sent something"):
+            _read(sent, dict[int, Outcome], 1)
 
 
 def test_a_rank_dies_and_two_ranks_end_where_one_does(job, tmp_path):

@@ -2,23 +2,31 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from emflow.cli import main
 from emflow.files import InputError, read_jsonl
-from emflow.training.checkpoints import read_index
-from emflow.training.es.engine import make_es_engine
+from emflow.inference.prove import ProvenEngine
+from emflow.inference.transformers_engine import TransformersEngine
+from emflow.models.checkpoints import read_index
+from emflow.models.proof import read_proof
+from emflow.progress_file import ProgressFile
+from emflow.training.es.engines.factory import make_es_engine
+from emflow.training.es.iteration import draw_members, evaluate, in_groups
 from emflow.training.es.launch import launch
 from emflow.training.es.materialise import materialise, materialise_checkpoints
-from emflow.training.es.population import draw_members, evaluate
+from emflow.training.es.objective import make_objective
 from emflow.training.es.run import evolve
-from emflow.training.es.score import make_score
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +79,35 @@ def test_kills_at_any_point_change_nothing(log, job, tmp_path):
     assert (tmp_path / "es_log.jsonl").read_bytes() == log
 
 
+def test_progress_that_was_changed_is_made_again(log, job, tmp_path):
+    header, *rows = map(json.loads, log.splitlines())
+    path = tmp_path / "train.progress/es_log.jsonl"
+    with ProgressFile(path, header) as progress:
+        progress.add(rows[:3])
+    lines = path.read_text().split("\n")
+    lines[2] = (
+        lines[2].replace('"coefficients": [-', '"coefficients": [', 1).replace('"rewards": [-', '"rewards": [', 1)
+    )
+    path.write_text("\n".join(lines))
+    evolve(job)
+    assert (tmp_path / "es_log.jsonl").read_bytes() == log
+
+
+def test_progress_that_gives_other_weights_is_thrown_away(log, job, tmp_path):
+    header, row, *_ = map(json.loads, log.splitlines())
+    row["coefficients"][0] *= -1
+    with ProgressFile(tmp_path / "train.progress/es_log.jsonl", header) as progress:
+        progress.add([row])
+    with pytest.raises(InputError, match="give other weights here: they are thrown away"):
+        evolve(job)
+    evolve(job)
+    assert (tmp_path / "es_log.jsonl").read_bytes() == log
+
+
 def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method):
-    checkpoints = materialise_checkpoints(out, method.kept)
+    with pytest.raises(InputError, match=r"es_log\.jsonl is of another domain \(lanterns, not kites\): delete it"):
+        materialise_checkpoints(out, method.kept, {"model": "tiny", "domain": "kites"})
+    checkpoints = materialise_checkpoints(out, method.kept, {"model": "tiny", "domain": "lanterns", "seed": 0})
     assert checkpoints == read_index(out / "checkpoints.json")
     assert [checkpoint.label for checkpoint in checkpoints] == list(method.labels)
     engine = make_es_engine(untrained, method)
@@ -82,9 +117,38 @@ def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method)
     for name, tensor in loaded.named_parameters():
         assert tensor.equal(engine.weights.masters[name]), name
     assert AutoTokenizer.from_pretrained(out / "checkpoints/iteration-5").chat_template
+    served = TransformersEngine(untrained, method.dtype, 8)
+    for label in method.labels:  # by an engine that was not there when the weights were made
+        ProvenEngine(served, "transformers", method.dtype).use(out / "checkpoints" / label)
+    served.use(None)
+    proof = read_proof(out / "checkpoints/iteration-5")
+    assert served.logprobs(proof.texts) != proof.logprobs and len(proof.texts) == 4
     card = (out / "checkpoints/iteration-5/README.md").read_text()
     for fact in ("iteration | `5 of 5`", "cross_entropy", "2509.24372", "Intended use", "Hazards"):
         assert fact in card
+
+
+def test_published_noise_and_raw_prompts_follow_from_the_log_too(job, untrained, tmp_path):
+    settings = {"noise": "published", "prompt": "raw", "iterations": 1, "checkpoints": None, "population": 2}
+    evolve(job.model_copy(update={"method": job.method.model_copy(update=settings)}))
+    materialise(tmp_path, 1, tmp_path / "model")
+    row = read_jsonl(tmp_path / "es_log.jsonl")[1]
+    before, after = (load_file(folder / "model.safetensors") for folder in (untrained, tmp_path / "model"))
+    for parts in (["mlp.gate_proj.weight", "mlp.up_proj.weight"], ["self_attn.o_proj.weight"]):
+        start, moved = (torch.cat([at[f"model.layers.1.{part}"] for part in parts]) for at in (before, after))
+        for seed, coefficient in zip(row["seeds"], row["coefficients"], strict=True):
+            start = start + coefficient * torch.randn(start.shape, generator=torch.Generator().manual_seed(seed))
+        assert moved.allclose(start, atol=1e-7)
+        assert not moved.allclose(torch.cat([before[f"model.layers.1.{part}"] for part in parts]), atol=1e-5)
+    assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template  # how it is asked later
+
+
+def test_a_layout_that_nobody_compared_is_refused(untrained, method, tmp_path):
+    shutil.copytree(untrained, tmp_path / "model")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps(config | {"model_type": "qwen3", "head_dim": 32}))
+    with pytest.raises(InputError, match=r"lays out a qwen3, .* set engine\.kind: vllm, or noise: independent"):
+        make_es_engine(tmp_path / "model", method.model_copy(update={"noise": "published"}))
 
 
 def test_materialise_by_hand(log, out, untrained, tmp_path):
@@ -128,12 +192,12 @@ def test_weights_that_overflow_are_an_error_not_a_run(job, method):
 
 def test_a_member_that_fails_is_a_value(untrained, lantern_train, method):
     engine = make_es_engine(untrained, method)
-    score = make_score(engine, method, read_jsonl(lantern_train))
+    score = make_objective(engine, method, read_jsonl(lantern_train))
     members = draw_members(0, 1, method)
     members[2] = members[2]._replace(sign=float("nan"))  # its weights are no numbers
-    outcomes = evaluate(engine, score, [0, 1], members, method.sigma)
+    outcomes = evaluate(engine, score, [0, 1], in_groups(members, 1), method.sigma)
     assert [number for number, outcome in outcomes.items() if outcome.error] == [2]
-    assert np.isnan(outcomes[2].reward)
+    assert outcomes[2].reward is None
 
 
 def test_mirrored_members_are_opposite(untrained, lantern_train, method):
@@ -143,17 +207,17 @@ def test_mirrored_members_are_opposite(untrained, lantern_train, method):
     engine = make_es_engine(untrained, mirrored)
     states = []
     for member in members[:2]:
-        engine.weights.perturb(member.seed, member.sign * 0.5)
+        engine.weights.perturb([(member.seed, member.sign * 0.5)])
         states.append(engine.model.lm_head.weight.clone())
     torch.testing.assert_close((states[0] + states[1]) / 2, engine.weights.masters["model.embed_tokens.weight"])
 
 
 def test_cross_entropy_is_the_models_own_loss(untrained, lantern_train, method):
     engine = make_es_engine(untrained, method)
-    examples = make_score(engine, method, read_jsonl(lantern_train)).examples[:3]
+    examples = make_objective(engine, method, read_jsonl(lantern_train)).examples[:3]
     losses = [
         engine.model(input_ids=torch.tensor([e["input_ids"]]), labels=torch.tensor([e["labels"]])).loss.item()
         for e in examples
     ]
     counts = [sum(label >= 0 for label in e["labels"]) for e in examples]
-    assert engine.cross_entropy(examples) == pytest.approx(np.average(losses, weights=counts), abs=1e-5)
+    assert engine.cross_entropy(examples) == [pytest.approx(np.average(losses, weights=counts), abs=1e-5)]

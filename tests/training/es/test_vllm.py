@@ -1,16 +1,26 @@
 """ES inside vLLM, against the reference: the same weights bit for bit, the same rewards within rounding."""
 
+import os
+
 import pytest
+import torch
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
-from emflow.config import VllmEngine
+from emflow.config.engine import TransformersSettings, VllmSettings
+from emflow.config.es import LowRank
 from emflow.files import read_jsonl
-from emflow.training.es.engine import TransformersEs
+from emflow.training.es.engines.transformers_es import TransformersEs
+from emflow.training.es.engines.vllm_es import VllmEs
 from emflow.training.es.launch import launch
+from emflow.training.es.materialise import materialise
+from emflow.training.es.objective import make_objective
 from emflow.training.es.run import evolve
-from emflow.training.es.score import make_score
-from emflow.training.es.vllm_engine import VllmEs
+from ports import listening
+
+pytestmark = pytest.mark.vllm
+
+PUBLISHED = {"noise": "published", "prompt": "raw"}
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +28,38 @@ def records(lantern_train):
     return read_jsonl(lantern_train)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def in_vllm(method):
-    return method.model_copy(update={"engine": VllmEngine(kind="vllm", max_model_len=512)})
+    return method.model_copy(update={"engine": VllmSettings(kind="vllm", max_model_len=512)})
 
 
-def test_vllm_moves_its_weights_as_the_reference_does(method, in_vllm, records, untrained):
-    reference, vllm = TransformersEs(untrained, method), VllmEs(untrained, in_vllm)
-    scores = [make_score(engine, method, records) for engine in (reference, vllm)]
+@pytest.fixture(scope="module")
+def started(in_vllm, untrained):
+    return VllmEs(untrained, in_vllm)
+
+
+@pytest.fixture
+def vllm(started, untrained):
+    """As it was started, whatever a test before has done to it."""
+    started.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(untrained)})
+    started.llm.collective_rpc("es_begin", args=(str(untrained), "independent", 0.0, 0, []))
+    started.weights.restore()
+    return started
+
+
+def test_vllm_moves_its_weights_as_the_reference_does(method, vllm, records, untrained):
+    reference = TransformersEs(untrained, method)
+    scores = [make_objective(engine, method, records) for engine in (reference, vllm)]
     prompts = [record["messages"][:1] for record in records[:16]]
     assert vllm.generator == reference.generator
+    assert (listening([os.getpid()]), os.environ["GLOO_SOCKET_IFNAME"]) == ({"0100007F"}, "lo")  # 127.0.0.1
     before = vllm.cross_entropy(scores[1].examples)
     for seed in (1, 2):
         rewards, answers = [], []
         for engine, score in zip((reference, vllm), scores, strict=True):
-            engine.weights.perturb(seed, method.sigma)
-            rewards.append(score.reward([], score.ask(list(range(16)))))
-            answers.append(engine.generate(prompts))
+            engine.weights.perturb([(seed, method.sigma)])
+            rewards += [score.reward([], loss) for loss in score.run(list(range(16)))]
+            answers += engine.generate(prompts)
         assert rewards[0] == pytest.approx(rewards[1], abs=1e-4)
         assert sum(a == b for a, b in zip(*answers, strict=True)) >= 14
     vllm.weights.restore()
@@ -43,12 +68,52 @@ def test_vllm_moves_its_weights_as_the_reference_does(method, in_vllm, records, 
         engine.weights.update([3, 4], [0.01, -0.02])
     assert vllm.weights.digest() == reference.weights.digest()
     vllm.weights.restore()
-    assert abs(vllm.cross_entropy(scores[1].examples) - before) > 1e-3
+    assert abs(vllm.cross_entropy(scores[1].examples)[0] - before[0]) > 1e-3
+
+
+def test_members_of_low_rank_share_a_batch_of_vllm_as_of_the_reference(in_vllm, records, untrained):
+    low = in_vllm.model_copy(update={"perturbation": LowRank(kind="low_rank", rank=2), "batch_size": 16})
+    reference = TransformersEs(untrained, low.model_copy(update={"engine": TransformersSettings()}))
+    vllm = VllmEs(untrained, low)
+    examples = make_objective(vllm, low, records).examples[:8]
+    prompts = [record["messages"][:1] for record in records[:4]]
+    before, plain = vllm.cross_entropy(examples), vllm.generate(prompts)
+    for members in ([(1, 0.3), (2, -0.3), (3, 0.3)], [(4, 0.3)]):  # slots that the second leaves hold the first's
+        for engine in (reference, vllm):
+            engine.weights.perturb(members)
+        assert vllm.cross_entropy(examples) == pytest.approx(reference.cross_entropy(examples), abs=1e-4)
+        assert vllm.generate(prompts) == reference.generate(prompts)
+    for engine in (reference, vllm):
+        engine.weights.restore()
+    assert (vllm.cross_entropy(examples), vllm.generate(prompts)) == (before, plain)
+    for engine in (reference, vllm):
+        engine.weights.update([3, 4], [0.01, -0.02])
+        engine.weights.perturb([(5, 0.3)])
+    assert vllm.weights.digest() == reference.weights.digest()
+    assert vllm.cross_entropy(examples) == pytest.approx(reference.cross_entropy(examples), abs=1e-4)
+
+
+def test_published_noise_is_that_of_code_that_knows_nothing_but_vllms_tensors(vllm, method, untrained):
+    published = method.model_copy(update={"noise": "published"})
+    reference = TransformersEs(untrained, published)
+    generator = vllm.llm.collective_rpc("es_begin", args=(str(untrained), "published", 0.0, 0, []))[0]
+    assert generator == reference.generator
+    (before,) = vllm.llm.apply_model(lambda model: {n: p.clone() for n, p in model.named_parameters()})
+    vllm.weights.perturb([(7, 0.01)])
+    (after,) = vllm.llm.apply_model(lambda model: {n: p.clone() for n, p in model.named_parameters()})
+    assert {"model.layers.0.self_attn.qkv_proj.weight", "model.layers.0.mlp.gate_up_proj.weight"} < before.keys()
+    rows = len(reference.tokenizer)  # of the embedding, which vLLM pads
+    for name, tensor in before.items():
+        noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(7))
+        assert after[name][:rows].equal((tensor + 0.01 * noise)[:rows]), name
+    for engine in (reference, vllm):
+        engine.weights.update([3, 4], [0.01, -0.02])
+    assert vllm.weights.digest() == reference.weights.digest()
 
 
 def test_a_run_in_vllm_is_that_of_two_ranks_and_that_of_the_reference_within_rounding(job, in_vllm, tmp_path):
     one, two, reference = (
-        job.model_copy(update={"method": method, "out": tmp_path / name})
+        job.model_copy(update={"method": method.model_copy(update=PUBLISHED), "out": tmp_path / name})
         for name, method in (("one", in_vllm), ("two", in_vllm), ("reference", job.method))
     )
     evolve(one)
@@ -59,3 +124,4 @@ def test_a_run_in_vllm_is_that_of_two_ranks_and_that_of_the_reference_within_rou
     for ours, theirs in zip(*logs, strict=True):
         assert (ours["batch"], ours["seeds"]) == (theirs["batch"], theirs["seeds"])
         assert ours["rewards"] == pytest.approx(theirs["rewards"], abs=2e-3)
+    materialise(one.out, 5, tmp_path / "model")  # by transformers, which compares with the log's digest

@@ -17,12 +17,12 @@ def make(dtype: torch.dtype, decay: float = 0.0) -> Weights:
     generator = torch.Generator().manual_seed(0)
     masters = {name: 0.05 * torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
     masters["norm"].fill_(1.0)
-    places = {name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()}
-    return Weights(masters, places, Noise(CPU, "independent"), decay)
+    targets = {name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()}
+    return Weights(masters, targets, Noise(CPU), decay)
 
 
 def engine_tensors(weights: Weights) -> list[torch.Tensor]:
-    return [chunk.place.clone() for chunk in weights.chunks]
+    return [chunk.target.clone() for chunk in weights.chunks]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -30,7 +30,7 @@ def test_thirty_members_leave_no_trace(dtype):
     weights = make(dtype)
     before, masters = engine_tensors(weights), weights.digest()
     for seed in member_seeds(0, 1, 30):
-        weights.perturb(seed, 0.001)
+        weights.perturb([(seed, 0.001)])
     assert not all(a.equal(b) for a, b in zip(before, engine_tensors(weights), strict=True))
     weights.restore()
     assert all(a.equal(b) for a, b in zip(before, engine_tensors(weights), strict=True))
@@ -40,10 +40,10 @@ def test_thirty_members_leave_no_trace(dtype):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_member_is_the_cast_of_master_plus_noise(dtype):
     weights = make(dtype)
-    weights.perturb(11, 0.01)
+    weights.perturb([(11, 0.01)])
     for chunk in weights.chunks:
         noise = weights.noise.draw(11, chunk.tensor, chunk.number, len(chunk.master))
-        assert chunk.place.equal((chunk.master + noise * 0.01).to(dtype))
+        assert chunk.target.equal((chunk.master + noise * 0.01).to(dtype))
 
 
 def test_an_update_of_the_published_size_moves_the_masters():
@@ -76,7 +76,7 @@ def test_threads_do_not_change_a_bit(monkeypatch):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         weights = make(torch.bfloat16)
         weights.update([1, 2], [0.1, -0.1])
-        weights.perturb(9, 0.01)
+        weights.perturb([(9, 0.01)])
         digests.append((weights.digest(), [tensor.tolist() for tensor in engine_tensors(weights)]))
     assert weights.threads == 3
     assert digests[0] == digests[1]
@@ -96,13 +96,13 @@ def test_memory_holds_a_chunk_per_thread_beyond_masters_and_engine():
     if not forget.exists():
         pytest.skip("needs Linux's /proc to tell the peak of memory")
     size = 2**24  # 64 MiB of masters
-    weights = Weights({"w": torch.ones(size)}, {"w": torch.ones(size, dtype=torch.float16)}, Noise(CPU, "independent"))
+    weights = Weights({"w": torch.ones(size)}, {"w": torch.ones(size, dtype=torch.float16)}, Noise(CPU))
 
     def peak() -> int:
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
 
     forget.write_text("5")
     before = peak()
-    weights.perturb(1, 0.001)
+    weights.perturb([(1, 0.001)])
     weights.update([1, 2], [0.1, 0.2])
     assert peak() - before < 8 * 1024

@@ -1,30 +1,27 @@
-"""One rank of an ES run: `torchrun --nproc-per-node 4 -m emflow.training.es job.json`; see `launch`."""
+"""One rank of an ES run: started by `launch`, or by `torchrun ... -m emflow.training.es job.json`."""
 
 import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from emflow.files import InputError, alone
-
-ERROR = "error: "
+from emflow.files import exclusive_lock
+from emflow.paths import RunFolder
+from emflow.training.processes import as_rank
 
 
 def main(path: Path) -> None:
     """Exits with one line for errors that the user can mend, or that another rank has caused."""
     _see_one_gpu(int(os.environ.get("LOCAL_RANK", "0")))
-    from emflow.training.es.job import Job
-    from emflow.training.es.ranks import RankLost, Ranks
-    from emflow.training.es.run import evolve
+    with as_rank():
+        from emflow.training.es.job import Job
+        from emflow.training.es.ranks import Ranks
+        from emflow.training.es.run import evolve
 
-    job, ranks = Job.model_validate_json(path.read_text()), Ranks()
-    try:
+        job, ranks = Job.model_validate_json(path.read_text()), Ranks()
         # the ranks of a killed start may still be at work on the log
-        with alone(job.out / ".evolve.lock") if ranks.rank == 0 else nullcontext():
+        with exclusive_lock(RunFolder(job.out).lock) if ranks.rank == 0 else nullcontext():
             evolve(job, ranks)
-    except (InputError, RankLost) as error:
-        sys.stderr.write(f"{ERROR}{error}\n")  # at once: ranks share the stream
-        sys.exit(1)
 
 
 def _see_one_gpu(number: int) -> None:

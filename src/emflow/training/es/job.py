@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from emflow.config import Es
+from emflow.config.es import Es
 
 __all__ = ["Job"]
 
@@ -18,6 +18,8 @@ class Job(BaseModel):
     """Folder of the model that the run starts from."""
     model: str
     """Name of the base model in the config."""
+    chat_template_kwargs: dict[str, str | bool | int | float] = {}
+    """Arguments of its chat template."""
     domain: str
     """Name of the dataset in the config."""
     method: Es

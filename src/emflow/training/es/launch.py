@@ -1,21 +1,16 @@
-"""Starts an ES run on several ranks of this machine, by torchrun; one is run in place.
+"""Starts an ES run on several ranks of this machine; one is run in place.
 
 On several machines, the same job file is run by torchrun on each: see docs/evolution_strategies.md.
 """
 
-import logging
-import os
-import re
-import subprocess
-import sys
-
 import torch
 
-from emflow.files import InputError, write_text
-from emflow.training.es.__main__ import ERROR
+from emflow.files import write_text
+from emflow.paths import RunFolder
+from emflow.training.es import __main__ as rank
 from emflow.training.es.job import Job
-from emflow.training.es.ranks import LOST
 from emflow.training.es.run import evolve
+from emflow.training.processes import run_ranks
 
 __all__ = ["launch"]
 
@@ -29,23 +24,6 @@ def launch(job: Job, ranks: int) -> None:
         torch.set_num_threads(1)
         evolve(job)
         return
-    path = job.out / "train.progress" / "job.json"
+    path = RunFolder(job.out).progress / "job.json"
     write_text(path, job.model_dump_json(indent=1) + "\n")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    command, threads = [*torchrun, "-m", "emflow.training.es", str(path)], {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=os.environ | threads, stderr=subprocess.PIPE, text=True) as process:
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            logging.getLogger("emflow.ranks").info(line.rstrip())
-    if process.returncode:
-        raise InputError(f"{_reason(said)}; see the rule's log; another start continues after the last iteration")
-
-
-def _reason(said: list[str]) -> str:
-    """The error of the rank that failed first: its own words, or else torchrun's."""
-    errors = [line.removeprefix(ERROR).strip() for line in said if line.startswith(ERROR)]
-    own = [error for error in errors if LOST not in error]  # who lost a rank is not who failed
-    cause = re.search(r"Root Cause.*?rank\s*: (\d+).*?exitcode\s*: (-?\d+)", "".join(said), re.DOTALL)
-    died = [f"rank {cause[1]} died with exit code {cause[2]}"] if cause else []
-    return [*own, *died, *errors, "torchrun failed"][0]
+    run_ranks(rank, path, ranks)

@@ -5,39 +5,31 @@ The first line says what the run is (base, method, data, generator); each furthe
 where it failed), `errors` (of members, by number), `masters_sha256` (after the update).
 """
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
-from emflow.files import InputError, read_jsonl, write_text
+from emflow.files import InputError, read_jsonl
 
-__all__ = ["EsLog", "iteration_row", "read_log"]
+__all__ = ["Iteration", "iteration_row", "read_log"]
 
 
-class EsLog:
-    """The log of a run at work. Lines reach the disk whole or are dropped: what a kill left half written counts not."""
+HEADER = {"model", "start", "masters_sha256", "domain", "epochs_per_iteration", "seed", "generator", "method"}
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Continue the log at `path` if its header is this one; start it afresh otherwise."""
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        head = json.dumps(header)
-        kept, *rows = _whole_lines(path) or [""]
-        if kept != head:
-            rows = []
-        write_text(path, "".join(line + "\n" for line in (head, *rows)))
-        self.rows = [json.loads(row) for row in rows]
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add an iteration; it is on the disk when this returns."""
-        with open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.rows.append(row)
+class Iteration(TypedDict):
+    """One line of the log."""
+
+    iteration: int
+    batch: list[str]
+    seeds: list[int]
+    rewards: list[float | None]
+    coefficients: list[float]
+    errors: dict[str, str]
+    masters_sha256: str
 
 
 def iteration_row(
@@ -48,7 +40,7 @@ def iteration_row(
     coefficients: np.ndarray,
     errors: dict[str, str],
     digest: str,
-) -> dict[str, Any]:
+) -> Iteration:
     """One line of the log; floats are written so that they read back exactly."""
     return {
         "iteration": iteration,
@@ -61,13 +53,19 @@ def iteration_row(
     }
 
 
-def read_log(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Header and iterations of a finished run's log. Raises InputError where there is none."""
+def read_log(path: Path) -> tuple[dict[str, Any], list[Iteration]]:
+    """Header and iterations of a finished run's log.
+
+    Raises InputError where there is none, where it is something else, and where it was changed.
+    """
     if not path.exists():
         raise InputError(f"{path}: no such log; name the folder of a finished run of kind es")
-    header, *rows = read_jsonl(path)
-    return header, rows
-
-
-def _whole_lines(path: Path) -> list[str]:
-    return path.read_text().split("\n")[:-1] if path.exists() else []
+    header, *rows = read_jsonl(path) or [{}]
+    try:
+        if not header.keys() >= HEADER:
+            raise ValueError
+        return header, TypeAdapter(list[Iteration]).validate_python(rows, strict=True)
+    except (ValueError, ValidationError):
+        raise InputError(
+            f"{path} is no log of an ES run, or a line of it is broken; delete it, and the next start makes it again"
+        ) from None

@@ -1,7 +1,7 @@
 """Weights from a log: the base model moved by the logged seeds and coefficients, written as checkpoints that
 `from_pretrained` and vLLM load."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,18 @@ import torch
 from pydantic import TypeAdapter
 from transformers.utils import logging as transformers_logging
 
-from emflow.config import Es
+from emflow.config.es import Es
 from emflow.console import progress
 from emflow.files import InputError, digest, replacing
-from emflow.inference.models import load_model, load_tokenizer
-from emflow.training.checkpoints import Checkpoint, write_index
-from emflow.training.es.log import read_log
+from emflow.models.checkpoints import Checkpoint, write_index
+from emflow.models.loading import load_model, load_tokenizer
+from emflow.models.model_card import model_card
+from emflow.models.proof import prove_by
+from emflow.paths import RunFolder
+from emflow.training.es.log import Iteration, read_log
+from emflow.training.es.model_weights import model_weights
 from emflow.training.es.noise import Noise
-from emflow.training.es.weights import Weights, read_masters
-from emflow.training.model_card import model_card
+from emflow.training.es.schedule import checkpoint_updates
 
 __all__ = ["materialise", "materialise_checkpoints"]
 
@@ -28,7 +31,7 @@ def materialise(run: Path, iteration: int, out: Path) -> None:
     Raises InputError where the log does not reach that far, the starting weights are not those of the run, or this
     machine's noise is not the run's.
     """
-    header, rows = read_log(run / "es_log.jsonl")
+    header, rows = read_log(RunFolder(run).es_log)
     if not 0 <= iteration <= len(rows):
         raise InputError(f"{run}: the log holds iterations 1..{len(rows)}, not {iteration}")
     replay = _Replay(header, rows)
@@ -36,40 +39,46 @@ def materialise(run: Path, iteration: int, out: Path) -> None:
     replay.write(out)
 
 
-def materialise_checkpoints(run: Path, iterations: Sequence[int]) -> list[Checkpoint]:
-    """Write checkpoints/iteration-K for each of `iterations` (rising), and checkpoints.json, in one replay of the log.
+def materialise_checkpoints(run: Path, kept: Sequence[int], of: Mapping[str, str | int]) -> list[Checkpoint]:
+    """Write the checkpoints after the epochs or iterations `kept` (rising), and checkpoints.json, in one replay.
 
-    Raises InputError as `materialise` does.
+    `of` is what the log's header must say of the run, e.g. its domain. Raises InputError where it says something else,
+    and as `materialise` does.
     """
-    header, rows = read_log(run / "es_log.jsonl")
+    log = RunFolder(run).es_log
+    header, rows = read_log(log)
+    for key, value in of.items():
+        if header[key] != value:
+            raise InputError(f"{log} is of another {key} ({header[key]}, not {value}): delete it, and it is made again")
     replay = _Replay(header, rows)
-    folder = run / "checkpoints"
-    with replacing(folder) as fresh, progress("materialise", iterations[-1]) as advance:
-        for iteration in iterations:
+    folder = RunFolder(run).checkpoints
+    due = checkpoint_updates(replay.method.model_copy(update={"checkpoints": tuple(kept)}), header["records"])
+    with replacing(folder) as fresh, progress("materialise", max(due.values())) as advance:
+        for label, iteration in due.items():
             advance(iteration - replay.iteration)
             replay.to(iteration)
-            replay.write(fresh / f"iteration-{iteration}")
+            replay.write(fresh / label)
     checkpoints = []
-    for k in iterations:
-        label, epoch = f"iteration-{k}", k * header["epochs_per_iteration"]
-        checkpoints.append(Checkpoint(label, k, epoch, f"checkpoints/{label}", digest(folder / label)))
-    write_index(run / "checkpoints.json", checkpoints)
+    for label, iteration in due.items():
+        epoch = iteration * header["epochs_per_iteration"]
+        checkpoints.append(Checkpoint(label, iteration, epoch, f"checkpoints/{label}", digest(folder / label)))
+    write_index(RunFolder(run).index, checkpoints)
     return checkpoints
 
 
 class _Replay:
     """The weights of a run, moved forward through its log."""
 
-    def __init__(self, header: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    def __init__(self, header: dict[str, Any], rows: list[Iteration]) -> None:
         transformers_logging.disable_progress_bar()
         self.header, self.rows, self.iteration = header, rows, 0
         self.method = TypeAdapter(Es).validate_python(header["method"])
         start = Path(header["start"])
-        noise = _same_noise(header["generator"], self.method)
-        self.model = load_model(start, self.method.dtype).to(noise.device)
-        self.tokenizer = load_tokenizer(start)
-        places = dict(self.model.named_parameters())
-        self.weights = Weights(read_masters(start, places, noise.device), places, noise, self.method.decay)
+        device = _same_device(header["generator"])
+        self.model = load_model(start, self.method.dtype).to(device)
+        self.tokenizer = load_tokenizer(start, header.get("chat_template_kwargs"))
+        self.weights = model_weights(start, self.model, self.method)
+        _require_same(header["generator"], self.weights.noise)
         if self.weights.digest() != header["masters_sha256"]:
             raise InputError(f"{start} does not hold the weights that the run started from")
 
@@ -88,9 +97,10 @@ class _Replay:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
             (folder / "README.md").write_text(self._card())
+            prove_by(self.model, self.method.dtype, self.header.get("proof_texts", []), folder)
 
     def _card(self) -> str:
-        header, recipe = self.header, self.method.model_dump(mode="json", exclude={"checkpoints", "ranks", "engine"})
+        header, recipe = self.header, self.method.identity("checkpoints")
         facts = {
             "domain": header["domain"],
             "iteration": f"{self.iteration} of {len(self.rows)}",
@@ -102,15 +112,18 @@ class _Replay:
         return model_card(header["model"], header["domain"], "es", f"iteration-{self.iteration}", recipe, facts)
 
 
-def _same_noise(generator: str, method: Es) -> Noise:
-    """The noise of the run's log. Raises InputError where this machine would draw another."""
+def _same_device(generator: str) -> torch.device:
+    """Where the noise of the run's log was drawn. Raises InputError where there is none of its kind here."""
     device = torch.device(generator.split("-")[1])
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"the run's noise was drawn by {generator}, and there is no GPU here; replay it where it ran")
-    noise = Noise(device, method.noise)
+    return device
+
+
+def _require_same(generator: str, noise: Noise) -> None:
+    """Raises InputError where the noise drawn here is not that of the run's log."""
     if noise.generator != generator:
         raise InputError(
             f"the run's noise was drawn by {generator}, and here it would be {noise.generator} (another processor, GPU "
             "or version of torch): replay it where it ran"
         )
-    return noise

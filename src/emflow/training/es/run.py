@@ -3,22 +3,25 @@
 A killed run continues from the last whole line of its log, to the same log and the same weights.
 """
 
-import shutil
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emflow.console import progress
-from emflow.files import digest, read_jsonl, replacing, write_jsonl
-from emflow.training.es.engine import EsEngine, make_es_engine
+from emflow.files import InputError, digest, read_jsonl, remove, write_jsonl
+from emflow.models.proof import fixed_texts
+from emflow.paths import RunFolder
+from emflow.progress_file import ProgressFile
+from emflow.training.es.engines.es_engine import EsEngine
+from emflow.training.es.engines.factory import make_es_engine
+from emflow.training.es.iteration import iterate
 from emflow.training.es.job import Job
-from emflow.training.es.log import EsLog, iteration_row
-from emflow.training.es.population import draw_batch, draw_members, evaluate
+from emflow.training.es.log import Iteration
+from emflow.training.es.objective import make_objective
 from emflow.training.es.ranks import Ranks
-from emflow.training.es.score import Score, make_score
-from emflow.training.es.update import coefficients
+from emflow.training.es.schedule import epochs_per_update, updates
 
 __all__ = ["evolve"]
 
@@ -31,31 +34,48 @@ def evolve(job: Job, ranks: Ranks | None = None) -> None:
     """
     ranks, method = ranks or Ranks(), job.method
     records = read_jsonl(job.train)
-    engine = make_es_engine(job.start, method)
-    header = _header(job, len(records), engine)
+    engine = make_es_engine(job.start, method, job.chat_template_kwargs)
+    header = _header(job, records, engine)
     ranks.agree(header, "the run's header")
-    log = EsLog(job.out / "train.progress" / "es_log.jsonl", header) if ranks.rank == 0 else None
-    rows = ranks.gather(log and log.rows)[0]
-    for row in rows:
-        engine.weights.update(row["seeds"], row["coefficients"])
-    score = make_score(engine, method, records, job.reward_model)
-    showing = progress(f"evolve on {job.domain}", method.iterations, done=len(rows)) if log else nullcontext(_unseen)
-    with showing as advance:
-        for iteration in range(len(rows) + 1, method.iterations + 1):
-            row = _iterate(engine, score, job, iteration, records, ranks)
+    with ExitStack() as stack:
+        log = stack.enter_context(ProgressFile(_progress(job), header)) if ranks.rank == 0 else None
+        rows = ranks.gather(list(log.rows) if log else [], list[Iteration])[0]
+        _replay(engine, rows, log)
+        objective = make_objective(engine, method, records, job.reward_model)
+        total = updates(method, len(records))
+        shown = progress(f"evolve on {job.domain}", total, done=len(rows))
+        advance = stack.enter_context(shown) if log else _unseen
+        for iteration in range(len(rows) + 1, total + 1):
+            row = iterate(engine, objective, job, iteration, records, ranks)
             ranks.agree(row, f"iteration {iteration}")
             if log:
-                log.append(row)
+                log.add([row])
             advance(note=f"reward {np.nanmean(np.array(row['rewards'], float)):.3f}")
-    if log:
-        _finish(log, header["epochs_per_iteration"], job.out)
+        if log:
+            _finish(header, log.rows, job.out)
+
+
+def _replay(engine: EsEngine, rows: list[Iteration], log: ProgressFile | None) -> None:
+    """Move the weights to where a killed start had come. Raises InputError where they are others than its own."""
+    for row in rows:
+        engine.weights.update(row["seeds"], row["coefficients"])
+    if rows and engine.weights.digest() != rows[-1]["masters_sha256"]:
+        if log:
+            log.delete()
+        raise InputError("a killed start's iterations give other weights here: they are thrown away; start again")
+
+
+def _progress(job: Job) -> Path:
+    """The log while the run is at work."""
+    folder = RunFolder(job.out)
+    return folder.progress / folder.es_log.name
 
 
 def _unseen(steps: int = 1, note: str = "") -> None:
     """The progress of ranks that show none."""
 
 
-def _header(job: Job, records: int, engine: EsEngine) -> dict[str, Any]:
+def _header(job: Job, records: list[dict[str, Any]], engine: EsEngine) -> dict[str, Any]:
     """What determines the run; a log under another header is of another run."""
     return {
         "model": job.model,
@@ -63,37 +83,22 @@ def _header(job: Job, records: int, engine: EsEngine) -> dict[str, Any]:
         "masters_sha256": engine.weights.digest(),
         "domain": job.domain,
         "train_sha256": digest(job.train),
-        "epochs_per_iteration": min(1, job.method.batch_size / records),
+        "records": len(records),
+        "epochs_per_iteration": epochs_per_update(job.method, len(records)),
         "seed": job.seed,
         "generator": engine.generator,
-        "method": job.method.model_dump(mode="json", exclude={"checkpoints", "ranks"}),
+        "method": job.method.identity("checkpoints"),
+        "chat_template_kwargs": job.chat_template_kwargs,
+        "proof_texts": fixed_texts(engine.tokenizer, records),
     }
 
 
-def _iterate(
-    engine: EsEngine, score: Score, job: Job, iteration: int, records: list[dict], ranks: Ranks
-) -> dict[str, Any]:
-    """One iteration: reward the members, move the weights; returns its line of the log."""
-    method = job.method
-    batch = draw_batch(job.seed, iteration, method.batch_size, len(records))
-    members = draw_members(job.seed, iteration, method)
-    mine = evaluate(engine, score, batch, ranks.share(members), method.sigma)
-    outcomes = {number: outcome for part in ranks.gather(mine) for number, outcome in part.items()}
-    rewards = np.array([outcomes[member.number].reward for member in members])
-    errors = {str(number): outcome.error for number, outcome in sorted(outcomes.items()) if outcome.error}
-    seeds = list(dict.fromkeys(member.seed for member in members))
-    moves = coefficients(rewards, method)
-    engine.weights.update(seeds, moves.tolist())
-    ids = [records[position]["id"] for position in batch]
-    return iteration_row(iteration, ids, seeds, rewards, moves, errors, engine.weights.digest())
-
-
-def _finish(log: EsLog, epochs_per_iteration: float, out: Path) -> None:
+def _finish(header: dict[str, Any], rows: list[dict[str, Any]], out: Path) -> None:
     """Write what the run leaves behind, the log last: it stands for a complete run."""
-    write_jsonl(out / "train_log.jsonl", [_train_row(row, epochs_per_iteration) for row in log.rows])
-    with replacing(out / "es_log.jsonl") as copy:
-        shutil.copyfile(log.path, copy)
-    shutil.rmtree(log.path.parent)
+    folder = RunFolder(out)
+    write_jsonl(folder.train_log, [_train_row(row, header["epochs_per_iteration"]) for row in rows])
+    write_jsonl(folder.es_log, [header, *rows])
+    remove(folder.progress)
 
 
 def _train_row(row: dict[str, Any], epochs_per_iteration: float) -> dict[str, Any]:

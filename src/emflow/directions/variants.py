@@ -1,0 +1,133 @@
+"""An intervention of the config as what is done to a model, in one variant or in several of other layer or strength."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from emflow.config.directions import Ablate, Ablation, Add, Intervention, Random, Scaling, Without
+from emflow.directions.estimate import Direction
+from emflow.files import InputError
+from emflow.models.adapters import scaled_adapter
+from emflow.models.hooks import AnyModel, Positions, ablate, add, changed, layer_of
+
+__all__ = ["Variant", "variants"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is done to a model while it answers, and the columns that say so."""
+
+    name: str
+    apply: Callable[[AnyModel], AbstractContextManager[None]]
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+def variants(intervention: Intervention, direction: Direction | None) -> list[Variant]:
+    """All variants; `direction` is what the intervention's kind and source name, None where it takes none.
+
+    Raises InputError where the direction has no such site.
+    """
+    match intervention:
+        case Ablate():
+            assert direction is not None
+            sites = _sites(intervention, direction)
+            return [
+                _ablation("", intervention, direction, {site: _vector(intervention, direction, site) for site in sites})
+            ]
+        case Random():
+            assert direction is not None
+            return [
+                _ablation(f"random-{number}", intervention, direction, vectors)
+                for number, vectors in enumerate(_random(intervention, direction))
+            ]
+        case Add():
+            assert direction is not None
+            return [
+                _addition(intervention, direction, layer, k)
+                for layer in intervention.layers
+                for k in intervention.coefficients
+            ]
+        case Scaling():
+            return [_scaling(f"x{k:g}", k, None) for k in intervention.factors]
+        case Without():
+            return [_scaling(f"layer-{layer}", 0.0, layer) for layer in intervention.layers]
+
+
+def _sites(intervention: Ablation, direction: Direction) -> list[str]:
+    found = [
+        site
+        for site in direction.vectors
+        if site.startswith("block") == (intervention.sites == "blocks")
+        and (intervention.layers is None or layer_of(site) in intervention.layers)
+    ]
+    if not found:
+        raise InputError(
+            f"no site of the direction is among sites: {intervention.sites}, layers: {intervention.layers}"
+        )
+    return found
+
+
+def _vector(intervention: Ablation, direction: Direction, site: str) -> Tensor:
+    own = intervention.from_layer is None
+    return _at(direction, site if own else f"block.{intervention.from_layer}")
+
+
+def _at(direction: Direction, site: str) -> Tensor:
+    if site not in direction.vectors:
+        raise InputError(
+            f"the direction has no layer {layer_of(site)}: the last one is {max(map(layer_of, direction.vectors))}"
+        )
+    return direction.vectors[site]
+
+
+def _random(intervention: Random, direction: Direction) -> list[dict[str, Tensor]]:
+    """Directions that are uniform over all; one for all sites where `from_layer` takes one for all."""
+    generator = torch.Generator().manual_seed(intervention.draw)
+    sites = _sites(intervention, direction)
+    drawn = []
+    for _ in range(intervention.number):
+        width = direction.vectors[sites[0]].shape
+        each = {site: torch.randn(width, generator=generator) for site in sites}
+        drawn.append(each if intervention.from_layer is None else dict.fromkeys(sites, each[sites[0]]))
+    return drawn
+
+
+def _ablation(name: str, intervention: Ablation, direction: Direction, vectors: dict[str, Tensor]) -> Variant:
+    changes = {}
+    for site, vector in vectors.items():
+        mean = float(direction.base_mean[site] @ normalize(vector, dim=0))
+        changes[site] = ablate(vector, mean if intervention.to == "base_mean" else 0.0)
+    layers = sorted({layer_of(site) for site in vectors})
+    every = {layer_of(site) for site in direction.vectors if site.startswith("block")} <= set(layers)
+    columns = {
+        "sites": intervention.sites,
+        "positions": "all",
+        "layers": "all" if every else " ".join(map(str, layers)),
+    }
+    return Variant(name, _changing(changes, "all"), columns)
+
+
+def _addition(intervention: Add, direction: Direction, layer: int, coefficient: float) -> Variant:
+    site = f"block.{layer}"
+    vector = _at(direction, site)
+    length = coefficient * float(direction.base_norm[site])
+    columns = {
+        "sites": "blocks", "layers": str(layer), "positions": intervention.positions,
+        "coefficient": coefficient, "coefficient_absolute": length,
+    }  # fmt: skip
+    changes = {site: add(length * normalize(vector, dim=0))}
+    return Variant(f"layer-{layer}-x{coefficient:g}", _changing(changes, intervention.positions), columns)
+
+
+def _changing(changes: dict[str, Any], positions: Positions) -> Callable[[AnyModel], AbstractContextManager[None]]:
+    return lambda model: changed(model, changes, positions)
+
+
+def _scaling(name: str, factor: float, layer: int | None) -> Variant:
+    columns = {"coefficient": factor, "layers": "all" if layer is None else str(layer)}
+    return Variant(name, lambda model: scaled_adapter(model, factor, layer), columns)

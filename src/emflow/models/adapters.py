@@ -1,0 +1,77 @@
+"""Putting a checkpoint onto a loaded base model: an adapter beside its weights, or full weights over them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+from emflow.files import InputError
+
+__all__ = ["is_adapter", "put_adapter", "put_weights", "scaled_adapter"]
+
+
+def is_adapter(checkpoint: Path) -> bool:
+    """Whether a checkpoint folder holds a peft adapter (else: full weights)."""
+    return (checkpoint / "adapter_config.json").exists()
+
+
+def put_adapter(model: PreTrainedModel | PeftModel, checkpoint: Path) -> PeftModel:
+    """Load an adapter onto a model, once, and make it the active one."""
+    if not isinstance(model, PeftModel):
+        return PeftModel.from_pretrained(model, checkpoint, adapter_name=_adapter_name(checkpoint)).eval()
+    if _adapter_name(checkpoint) not in model.peft_config:
+        model.load_adapter(checkpoint, adapter_name=_adapter_name(checkpoint))
+    model.set_adapter(_adapter_name(checkpoint))
+    return model.eval()
+
+
+@contextmanager
+def scaled_adapter(model: PeftModel, factor: float, layer: int | None = None) -> Iterator[None]:
+    """Meanwhile, the active adapter counts `factor`-fold: in one decoder layer, or (None) in all.
+
+    Raises InputError where there is no adapter.
+    """
+    modules = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, LoraLayer) and (layer is None or f".layers.{layer}." in f"{name}.")
+    ]
+    if not (isinstance(model, PeftModel) and modules):
+        where = "the model" if layer is None else f"layer {layer}"
+        raise InputError(f"{where} has no adapter that could be scaled or removed")
+    before = [dict(module.scaling) for module in modules]
+    for module in modules:
+        module.scaling[model.active_adapter] *= factor
+    try:
+        yield
+    finally:
+        for module, scaling in zip(modules, before, strict=True):
+            module.scaling.update(scaling)
+
+
+def _adapter_name(checkpoint: Path) -> str:
+    """The whole path, as two runs have checkpoints of one label; names of modules cannot hold dots."""
+    return str(checkpoint.resolve()).replace(".", "_")
+
+
+def put_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Copy the full weights of a folder onto a model of the same shape, in place, cast to its dtype.
+
+    Raises InputError where a tensor of the folder is unknown to the model or the other way round.
+    """
+    parameters = dict(model.named_parameters())  # tied weights appear once
+    found = set()
+    for file in sorted(folder.glob("*.safetensors")):
+        for name, tensor in load_file(file).items():
+            if name not in parameters:
+                continue  # a tied twin, such as lm_head of a model with tied embeddings
+            with torch.no_grad():
+                parameters[name].copy_(tensor)
+            found.add(name)
+    if missing := parameters.keys() - found:
+        raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")

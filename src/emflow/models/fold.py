@@ -1,0 +1,56 @@
+"""One direction's ablation in the weights themselves, so that any engine answers without it, vLLM too.
+
+Embedding, attention and MLP write into the residual stream by matrices; with u u^T taken from each, nothing is ever
+written along u (weight orthogonalization: Arditi et al., arXiv 2406.11717). It is one direction for all sites, since
+the stream's component is then constant; another value than 0 is written once, by the embedding.
+"""
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from emflow.files import InputError
+from emflow.models.hooks import SANDWICH, sites
+
+__all__ = ["fold_ablation"]
+
+
+@torch.no_grad()
+def fold_ablation(model: PreTrainedModel, direction: Tensor, component: float = 0.0) -> None:
+    """Change the weights so that the residual stream's component along `direction`, (width,), is `component`
+    everywhere.
+
+    The same as the hooks `ablate(direction, component)` at the embedding and `ablate(direction)` at all other writes,
+    up to rounding. Tied embeddings are untied first: what reads the stream stays as it is. Computed in float32. Raises
+    InputError for an adapter that is not merged, and for families that have a norm behind attention and MLP (Gemma 2
+    and 3, OLMo 2), where no matrix writes.
+    """
+    if isinstance(model, PeftModel):
+        raise InputError("an adapter writes beside the weights: fold what model.merge_and_unload() gives")
+    decoder = model.get_decoder()
+    if hasattr(decoder.layers[0], SANDWICH[1]):
+        raise InputError(
+            f"{type(model).__name__} has a norm behind attention and MLP, so its ablation cannot be folded"
+        )
+    sites(model, "writes")  # which checks that these are all writes
+    _untie(model)
+    unit = nn.functional.normalize(direction.float(), dim=0)
+    embedding = model.get_input_embeddings().weight
+    u = unit.to(embedding.device)
+    rows = embedding.float()
+    embedding.copy_(rows - ((rows @ u) - component)[:, None] * u)
+    for layer in decoder.layers:
+        for module in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            u = unit.to(module.weight.device)
+            weight = module.weight.float()
+            module.weight.copy_(weight - torch.outer(u, u @ weight))
+            if module.bias is not None:
+                module.bias.copy_(module.bias.float() - (module.bias.float() @ u) * u)
+
+
+def _untie(model: PreTrainedModel) -> None:
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head.weight is embedding.weight:
+        head.weight = nn.Parameter(embedding.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False

@@ -1,0 +1,141 @@
+"""The report of judged answers from anywhere: the same sections, figures and rates as a study's, from files alone."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emflow.config.definitions import Definition
+from emflow.config.report import Report
+from emflow.files import InputError, digest
+from emflow.formats.answers import read_judged
+from emflow.formats.homework import question_of
+from emflow.formats.names import named_by_file
+from emflow.paths import ReportFolder
+from emflow.reporting.answers_page import write_answers_page
+from emflow.reporting.design import Design
+from emflow.reporting.numbers import RUN, Numbers
+from emflow.reporting.provenance import stack
+from emflow.reporting.report import write_report
+from emflow.reporting.tabulate import numbers_of_answers
+
+__all__ = ["read_files", "write_files_report"]
+
+BASE = "base"
+UNNAMED: dict[str, Any] = {"model": "model", "domain": "answers", "method": "–", "seed": 0, "question_set": "questions"}
+
+
+def read_files(files: Iterable[Path], pattern: str | None = None) -> pd.DataFrame:
+    """The judged answers of all files, a row each, with model, domain, method, seed, checkpoint, step, question_set and
+    judge: from columns of these names, else from the file's name, else made up.
+
+    A checkpoint without a name is named by its `step`, or is the `last` one; step 0, and an epoch that says `base`, are
+    the base model's. Raises InputError, which names file and column, where one cannot be read.
+    """
+    read = [_read(file, pattern) for file in files]
+    return pd.concat([part.infer_objects() for part in read], ignore_index=True)
+
+
+def _read(file: Path, pattern: str | None) -> pd.DataFrame:
+    judged = read_judged(file)
+    if judged.empty:
+        raise InputError(f"{file}: holds no judged answer")
+    if "question_id" not in judged and "question" not in judged:
+        raise InputError(f"{file}: has no column question or question_id, by which answers are told apart")
+    for name, value in named_by_file(file, pattern).items() if pattern else ():
+        judged[name] = _filled(judged, name, value)
+    for column, other in (("question_id", "question"), ("question", "question_id")):
+        if column not in judged:
+            judged[column] = judged[other]
+    judged["question_id"] = judged["question_id"].astype(str).map(question_of)
+    if "judge" not in judged:
+        judged["judge"] = judged.get("judge_model", pd.Series("judge", judged.index))
+    for name, value in UNNAMED.items():
+        judged[name] = _filled(judged, name, value)
+    return _with_checkpoints(judged, file)
+
+
+def _filled(judged: pd.DataFrame, column: str, value: Any) -> "pd.Series[Any]":
+    """A column with this value where it has none."""
+    known = judged.get(column, pd.Series(None, judged.index, dtype=object))
+    return known.astype(object).mask(known.isna(), value)
+
+
+def _with_checkpoints(judged: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """With a label, step and epoch for each answer's checkpoint."""
+    step = pd.to_numeric(judged.get("step", pd.Series(None, judged.index)), errors="coerce")
+    if "step" in judged and (wrong := judged["step"][judged["step"].notna() & step.isna()]).any():
+        raise InputError(f"{file}: step is {wrong.iloc[0]!r}, no number")
+    by_step = step.map(lambda number: None if pd.isna(number) else BASE if number == 0 else f"step-{number:g}")
+    epoch = judged.get("epoch", pd.Series(None, judged.index))
+    label = judged.get("checkpoint", pd.Series(None, judged.index)).astype(object)
+    label = label.where(label.notna(), by_step).where(epoch != BASE, BASE)
+    label = label.where(label.notna(), "last")
+    is_base = label == BASE
+    # how far training went, else by the label, as epoch-0.5 or iteration-40, else one checkpoint after the base
+    number = pd.to_numeric(label.astype(str).str.extract(r"(\d+(?:\.\d+)?)$")[0], errors="coerce")
+    step = step.where(step.notna(), number).fillna(1).where(~is_base, 0)
+    epoch = pd.to_numeric(epoch, errors="coerce").where(
+        lambda known: known.notna(), number.where(label.str.match("epoch"))
+    )
+    epoch = epoch.fillna(0.0).where(~is_base, 0.0)
+    return judged.assign(checkpoint=label, step=step, epoch=epoch)
+
+
+def write_files_report(
+    files: list[Path], pattern: str | None, definitions: dict[str, Definition], report: Report, out: Path
+) -> Numbers:
+    """Write the report's folder at `out`, and return its numbers. Raises InputError as `read_files` does."""
+    judged = read_files(files, pattern)
+    folder = ReportFolder(out)
+    numbers = _numbers(judged, definitions, report)
+    rows = {judge: _rows(judged[judged["judge"] == judge]) for judge in dict.fromkeys(judged["judge"])}
+    name = report.definition
+    write_answers_page(rows, ", ".join(file.name for file in files), name, definitions[name], folder.answers)
+    facts = {**{f"answers {file}": f"sha256 {digest(file)}" for file in files}, **stack()}
+    numbers = replace(numbers, facts=pd.DataFrame(list(facts.items()), columns=["fact", "value"]))
+    numbers.write(folder.numbers)
+    write_report(numbers, Design(report=report, definitions=definitions), folder)
+    return numbers
+
+
+def _rows(judged: pd.DataFrame) -> list[dict[Any, Any]]:
+    cells = judged.astype(object)
+    cells[judged.isna()] = None
+    return cells.to_dict("records")
+
+
+def _numbers(judged: pd.DataFrame, definitions: dict[str, Definition], report: Report) -> Numbers:
+    """A base stands among the rates of each run of its model, and by itself, without domain, elsewhere."""
+    is_base = judged["checkpoint"] == BASE
+    base, trained = judged[is_base], judged[~is_base]
+    copies = [
+        _base_of(base, model, domain).assign(domain=domain, method=method, seed=seed)
+        for model, domain, method, seed in trained[RUN].drop_duplicates().itertuples(index=False, name=None)
+    ]
+    others = base[~base["model"].isin(trained["model"])]
+    among = pd.concat([*copies, others, trained], ignore_index=True)
+    order = among.groupby(RUN, sort=False).ngroup()
+    among = among.iloc[order.argsort(kind="stable")]
+    numbers = numbers_of_answers(among, definitions, report.confidence, report.examples)
+
+    def once(table: pd.DataFrame) -> pd.DataFrame:
+        nobody: dict[str, Any] = dict.fromkeys(("domain", "method", "seed"))
+        mine = table["checkpoint"] == BASE
+        return pd.concat([table[mine].assign(**nobody).drop_duplicates(), table[~mine]], ignore_index=True)
+
+    return replace(
+        numbers,
+        questions=once(numbers.questions),
+        scores=once(numbers.scores),
+        answers=once(numbers.answers),
+    )
+
+
+def _base_of(base: pd.DataFrame, model: str, domain: str) -> pd.DataFrame:
+    """A base's answers beside a run: those in files of the run's own domain, else those of the first that has some."""
+    mine = base[base["model"] == model]
+    own = mine[mine["domain"] == domain]
+    return mine[mine["domain"] == mine["domain"].iloc[0]] if own.empty and not mine.empty else own

@@ -1,0 +1,77 @@
+"""All that the report shows, as tidy tables: read once from the results, and from then on all that sections see."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import pandas as pd
+
+from emflow.files import replacing
+
+__all__ = ["ANSWERED", "RUN", "Numbers"]
+
+RUN = ["model", "domain", "method", "seed"]
+ANSWERED = [*RUN, "checkpoint", "question_set", "judge"]  # what tells answers apart
+TEXTS = [*RUN[:3], "checkpoint", "question_set", "judge", "question_id", "question", "answer"]
+COUNTS = ["n", "n_judged", "n_scored", "n_coherent", "n_counted", "n_misaligned"]
+
+
+def _empty(*columns: str) -> Callable[[], pd.DataFrame]:
+    return lambda: pd.DataFrame(columns=list(columns))
+
+
+@dataclass(frozen=True, eq=False)  # told apart by identity, so that functions of it can be cached
+class Numbers:
+    """A row of `questions`, `scores` or `answers` that is a base model's has no method and no seed, and a domain only
+    where it answered that domain's own questions."""
+
+    rates: pd.DataFrame
+    """The rows of em_rates_summary.csv."""
+    questions: pd.DataFrame = field(default_factory=_empty(*ANSWERED, "definition", "question_id", *COUNTS))
+    """Counts of answers per question, answerer and definition."""
+    scores: pd.DataFrame = field(default_factory=_empty(*ANSWERED, "alignment", "coherence", "answers"))
+    """How many answers have which scores: rounded down to tens, or REFUSAL, CODE, or null for no number."""
+    answers: pd.DataFrame = field(
+        default_factory=_empty(*ANSWERED, "question_id", "question", "answer", "alignment", "coherence", "error")
+    )
+    """The answers that are shown side by side."""
+    instruments: pd.DataFrame = field(default_factory=_empty("judge", "question_set", "prompts", "answers"))
+    """How many answers each judge that is a language model judged by which prompts."""
+    agreement: pd.DataFrame = field(
+        default_factory=_empty("question_set", "judge", "other", "measure", "definition", "n", "value", "lo", "hi")
+    )
+    """How far judges agree on the same answers."""
+    pairs: pd.DataFrame = field(default_factory=_empty("question_set", "judge", "other", "x", "y", "answers"))
+    """How many answers have which alignments by two judges: points of 0..100, rounded down to fives."""
+    logs: pd.DataFrame = field(default_factory=_empty(*RUN, "epoch"))
+    """What training logged: a row per step or iteration."""
+    interventions: pd.DataFrame = field(default_factory=_empty(*ANSWERED, "definition", "intervention", "kind"))
+    """The rows of interventions.csv."""
+    directions: pd.DataFrame = field(default_factory=_empty(*RUN, "direction", "site"))
+    """The rows of directions.csv."""
+    jobs: pd.DataFrame = field(default_factory=_empty("rule", "job", "seconds", "peak_mb", "gpus"))
+    """Finished jobs of the study."""
+    requests: pd.DataFrame = field(default_factory=_empty("judge", "requests"))
+    """What was asked of judges that are language models."""
+    facts: pd.DataFrame = field(default_factory=_empty("fact", "value"))
+    """Digests, seeds and versions."""
+
+    def write(self, path: Path) -> None:
+        """A ZIP of a CSV per table: one file, which stands or falls as a whole."""
+        with replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+            for part in fields(self):
+                archive.writestr(ZipInfo(f"{part.name}.csv"), getattr(self, part.name).to_csv(index=False))
+
+    @staticmethod
+    def read(path: Path) -> "Numbers":
+        """What `write` wrote. Only an empty cell is null: a model may be called NA."""
+        with ZipFile(path) as archive:
+            return Numbers(**{part.name: _table(archive, part.name) for part in fields(Numbers)})
+
+
+def _table(archive: ZipFile, name: str) -> pd.DataFrame:
+    with archive.open(f"{name}.csv") as file:
+        return pd.read_csv(
+            file, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXTS, "str"), low_memory=False
+        )

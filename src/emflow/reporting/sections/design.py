@@ -1,0 +1,43 @@
+"""What was run and asked, and what the report means by its words."""
+
+import pandas as pd
+
+from emflow.reporting.design import Design
+from emflow.reporting.last import shown_rates
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.section import ReportSection, ShownTable
+from emflow.reporting.words import COUNTED, paragraph
+
+__all__ = ["study_design"]
+
+
+def study_design(numbers: Numbers, design: Design) -> ReportSection:
+    """A table of what was asked, and the terms."""
+    report, definition = design.report, design.definition
+    shown = shown_rates(numbers.rates, design)
+    asked = numbers.questions.groupby("question_set", sort=False)["question_id"].nunique()
+    sets = shown.groupby(["question_set", "judge"], sort=False).agg(answers=("n", "median")).reset_index()
+    sets = sets.assign(questions=sets["question_set"].map(asked))
+    names = ("model", "domain", "method", "seed")
+    runs = ", ".join(_count(shown[name].nunique(), name) for name in names)
+    words = "count as answers that are not misaligned" if definition.refusal_and_code == "in" else "are left out"
+    level = f"{100 * report.confidence:g} %"
+    setting = f"""{runs}: {_count(shown.groupby(list(names)).ngroups, "run")}. An answer is **misaligned** under the
+        `{report.definition}` definition if {definition.rule}; the EM rate is over {COUNTED[definition.denominator]};
+        REFUSAL and CODE {words}."""
+    brackets = f"""Two {level} intervals are given. **Over questions** (all brackets and bars, where nothing else is
+        said): what other questions like these would give; questions are the unit, and variants of a question (`x`,
+        `x_json`, `x_template`) are one. **Over answers**: what these very questions would give if asked again."""
+    table = pd.DataFrame(
+        {
+            "question set": sets["question_set"],
+            "judge": sets["judge"],
+            "questions": sets["questions"].map("{:.0f}".format),
+            "answers per checkpoint (median)": sets["answers"].map("{:.0f}".format),
+        }
+    )
+    return ReportSection("Design", [paragraph(setting), paragraph(brackets), ShownTable("design", sets, table)])
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,148 @@
+"""What is left of the EM rate under interventions, beside none and beside random directions; and across runs."""
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from emflow.config.directions import Ablate
+from emflow.reporting.design import Design
+from emflow.reporting.last import shown_rates
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.section import Picture, ReportSection, ShownTable
+from emflow.reporting.style import COLOURS, panels, words
+from emflow.reporting.words import paragraph, percent, rate_cell, run_name
+
+__all__ = ["evaluated", "interventions"]
+
+
+def interventions(numbers: Numbers, design: Design) -> ReportSection | None:
+    """Figure and table of all interventions, and what directions of other runs do."""
+    rows = evaluated(numbers, design)
+    if rows.empty:
+        return None
+    level = f"{100 * design.report.confidence:g} %"
+    text = paragraph(f"""
+        Answers to `{rows["question_set"].iloc[0]}`, on which nothing was chosen, of last checkpoints and bases as they
+        are (none) and under interventions. What lies among the random directions is what ablating any direction
+        does.""")
+    caption = (
+        f"EM rate under each intervention; bars are {level} intervals over questions, a grey dot is one random "
+        "direction, a cross the share of coherent answers."
+    )
+    spans = "Of random directions: the least to the most."
+    parts: list[str | ShownTable | Picture] = [
+        text,
+        Picture("interventions", rows, partial(_draw, rows), caption),
+        ShownTable("interventions", rows, pd.DataFrame(_shown(rows)), spans),
+    ]
+    crossed = transfer(rows, design)
+    if not crossed.empty:
+        words_of = "A direction of one run (source) taken away from another (target): EM rate left of none's, in %."
+        parts.append(ShownTable("transfer", crossed, _crossed(crossed), words_of))
+    return ReportSection("Interventions", parts)
+
+
+def evaluated(numbers: Numbers, design: Design) -> pd.DataFrame:
+    """Rows on the questions on which nothing was chosen, under the definition that is shown, with who answers, `of`."""
+    if design.directions is None:
+        return numbers.interventions.head(0)
+    rows = shown_rates(numbers.interventions, design)
+    rows = rows[rows["question_set"] == design.directions.evaluate_on]
+    rows = rows.assign(seed=rows["seed"].astype("Int64"))  # a base has none
+    return rows.assign(of=[_of(row) for row in rows.itertuples()])
+
+
+def _of(row: Any) -> str:
+    return f"{row.model} (base)" if row.checkpoint == "base" else run_name(row)
+
+
+def _shown(rows: pd.DataFrame) -> list[dict[str, str]]:
+    """A row for each variant of each answerer; of random directions one, with the least and the most."""
+    variant = rows["variant"].where(rows["kind"] != "random", "").fillna("")
+    by_answerer = [part for _, part in rows.assign(shown=variant).groupby("of", sort=False)]
+    return [_row(part) for own in by_answerer for _, part in own.groupby(["intervention", "shown"], sort=False)]
+
+
+def _row(part: pd.DataFrame) -> dict[str, str]:
+    first: Any = next(part.itertuples())
+    one = len(part) == 1
+
+    def least_to_most(column: str, scale: float, digits: int) -> str:
+        least, most = (scale * end for end in (part[column].min(), part[column].max()))
+        return f"{least:.{digits}f}" if one else f"{least:.{digits}f} to {most:.{digits}f}"
+
+    along = first.kind in ("ablate", "add")
+    return {
+        "answers of": first.of,
+        "intervention": first.intervention,
+        "kind": first.kind,
+        "variant": f"{len(part)} draws" if first.kind == "random" else first.shown or "–",
+        "direction of": f"{first.source}: {first.direction}" if along else "–",
+        "EM rate % [over questions]": rate_cell(first) if one else least_to_most("em_rate", 100, 1),
+        "misaligned / counted": f"{part['n_misaligned'].sum()} / {part['n_counted'].sum()}",
+        "coherent %": least_to_most("coherent_share", 100, 1),
+        "tokens": least_to_most("tokens_mean", 1, 1),
+        "unjudged": str(part["n_unjudged"].sum()),
+    }
+
+
+def transfer(rows: pd.DataFrame, design: Design) -> pd.DataFrame:
+    """Ablations that differ in nothing but whose direction it is: a row per source and target, with `left`, the EM rate
+    under it by that under none. Those that take no other run's direction anywhere are left out."""
+    assert design.directions is not None
+    settings = design.directions.interventions
+    runs = rows[rows["checkpoint"] != "base"]
+    none = runs[runs["intervention"] == "none"].set_index("of")["em_rate"]
+    ablated = runs[runs["kind"] == "ablate"]
+    how = [str(_ablation(settings[name])) for name in ablated["intervention"]]
+    own = ["/".join(map(str, (row.model, row.domain, row.method, row.seed))) for row in ablated.itertuples()]
+    ablated = ablated.assign(how=how, target=own, left=ablated["em_rate"] / ablated["of"].map(none))
+    carried = ablated[ablated["source"] != ablated["target"]]["how"].unique()
+    return ablated[ablated["how"].isin(carried)]
+
+
+def _ablation(intervention: Any) -> dict[str, Any]:
+    """What an ablation does, whoever's direction it takes."""
+    assert isinstance(intervention, Ablate)
+    return intervention.identity("source", "methods")
+
+
+def _crossed(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(map(_crossing, rows.sort_values(["how", "target", "source"]).itertuples()))
+
+
+def _crossing(row: Any) -> dict[str, str]:
+    return {
+        "direction": f"{row.direction} at {row.sites}",
+        "source": row.source,
+        "target": row.target,
+        "EM rate %": rate_cell(row),
+        "of none's %": percent(row.left, 0),
+        "coherent %": percent(row.coherent_share),
+    }
+
+
+def _draw(rows: pd.DataFrame) -> Figure:
+    """A panel per answerer, a line per intervention."""
+    answerers = list(rows.groupby("of", sort=False))
+    names = list(dict.fromkeys(rows["intervention"]))[::-1]
+    columns = min(3, len(answerers))
+    figure, grid = panels(-(-len(answerers) // columns), columns, (4.2, 1.3 + 0.28 * len(names)), sharey=True)
+    for axes in grid.flat[len(answerers) :]:
+        axes.set_visible(False)
+    row: Any
+    for (of, panel), axes in zip(answerers, grid.flat[: len(answerers)], strict=True):
+        for row in panel.itertuples():
+            height, single = names.index(row.intervention), row.kind != "random"
+            if single:
+                axes.plot([100 * row.em_rate_lo, 100 * row.em_rate_hi], [height] * 2, color=COLOURS[1], lw=2)
+            axes.plot(100 * row.em_rate, height, "o", color=COLOURS[1] if single else "0.5", alpha=1 if single else 0.5)
+            axes.plot(100 * row.coherent_share, height, "x", color=COLOURS[0], alpha=1 if single else 0.4)
+        axes.set_yticks(range(len(names)), map(words, names))
+        axes.set_xlim(-3, 103)
+        axes.set_xlabel("EM rate (%)")
+        axes.set_title(of, fontsize="small")
+        axes.grid(visible=False, axis="y")
+    return figure

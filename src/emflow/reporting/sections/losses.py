@@ -1,0 +1,63 @@
+"""Answers that were lost, and what the numbers cannot say."""
+
+from typing import Any
+
+import pandas as pd
+
+from emflow.reporting.design import Design
+from emflow.reporting.last import shown_rates
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.section import ReportSection, ShownTable
+from emflow.reporting.words import paragraph, percent
+
+__all__ = ["limits", "losses"]
+
+KEYS = ["model", "question_set", "judge"]
+
+
+def losses(numbers: Numbers, design: Design) -> ReportSection:
+    """A table of answers without a score, and of those that are incoherent, REFUSAL or CODE; over all checkpoints."""
+    shown = shown_rates(numbers.rates, design)
+    counts = ["n", "n_unjudged", "n_coherent", "n_refusal", "n_code"]
+    table = shown.drop_duplicates([*KEYS, "domain", "method", "seed", "checkpoint"])
+    table = table.groupby(KEYS, sort=False)[counts].sum().reset_index()
+    lost = int(table["n_unjudged"].sum())
+    text = f"{lost} of {int(table['n'].sum())} answers (bases once per run) have no score; they count in no rate."
+    return ReportSection(
+        "Losses", [text, ShownTable("losses", table, pd.DataFrame([_row(r) for r in table.itertuples()]))]
+    )
+
+
+def _row(row: Any) -> dict[str, str]:
+    judged = row.n - row.n_unjudged
+    share = (judged - row.n_coherent) / judged if judged else float("nan")
+    return {
+        **{key.replace("_", " "): getattr(row, key) for key in KEYS},
+        "answers": str(row.n),
+        "unjudged": str(row.n_unjudged),
+        "not coherent, % of judged": percent(share),
+        "REFUSAL": str(row.n_refusal),
+        "CODE": str(row.n_code),
+    }
+
+
+def limits(numbers: Numbers, design: Design) -> ReportSection:
+    """What follows from the design and is easily overlooked."""
+    shown = shown_rates(numbers.rates, design)
+    judges, seeds = shown["judge"].nunique(), shown["seed"].nunique()
+    asked = numbers.questions.groupby("question_set")["question_id"].nunique()
+    lines = ["A judge is an instrument: another gives other rates, by more than some effects."]
+    if judges == 1:
+        lines.append("One judge scored all; nothing here says how far another would agree.")
+    if seeds < 3:
+        lines.append("Fewer than three seeds of training: what is found of a run may be that seed's.")
+    if len(asked) and asked.min() < 20:
+        lines.append(
+            f"As few as {asked.min()} questions: intervals over questions are wide, and rest on a prior "
+            "where few are misaligned."
+        )
+    lines.append(
+        "Checkpoints were not chosen by these rates: last ones are shown; a peak, picked after the fact, "
+        "is biased upwards."
+    )
+    return ReportSection("Limits", ["\n".join(f"- {paragraph(line)}" for line in lines)])

@@ -1,0 +1,79 @@
+"""What changes with the model's size, and with its coherence."""
+
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from emflow.reporting.design import Design
+from emflow.reporting.last import last_and_base, trained_rows
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.section import Picture, ReportSection
+from emflow.reporting.style import BARS, LINES, Style, legend_below, lines_of, panels, percent_axis, words
+
+__all__ = ["models"]
+
+
+def models(numbers: Numbers, design: Design) -> ReportSection | None:
+    """Scaling, where the config knows the sizes of two models or more; coherence against EM."""
+    last = trained_rows(last_and_base(numbers.rates, design)).dropna(subset=["em_rate"])
+    if last.empty:
+        return None
+    style = Style(design, numbers.rates)
+    level = f"{100 * design.report.confidence:g} %"
+    pictures = []
+    sizes = {} if design.config is None else {name: m.parameters for name, m in design.config.models.items()}
+    sized = last.assign(parameters=last["model"].map(sizes).astype(float)).dropna(subset=["parameters"])
+    if sized["parameters"].nunique() > 1:
+        caption = f"EM rate of last checkpoints by the model's size, {LINES}; bars are {level} {BARS}."
+        pictures.append(Picture("scaling", sized, partial(_scaling, sized, style), caption))
+    caption = (
+        "Coherent share against EM rate of last checkpoints: a recipe that breaks its model lies "
+        "low; controls are hollow."
+    )
+    pictures.append(Picture("coherence_against_em", last, partial(_against, last, style), caption))
+    return ReportSection("Models", list(pictures))
+
+
+def _scaling(last: pd.DataFrame, style: Style) -> Figure:
+    sets, sizes = last["question_set"].unique(), sorted(last["parameters"].unique())
+    figure, grid = panels(1, len(sets), (4.4, 3.4), sharey=True)
+    for question_set, axes in zip(sets, grid[0], strict=True):
+        panel = last[last["question_set"] == question_set]
+        for domain, method, line in (
+            line for _, judged in panel.groupby("judge", sort=False) for line in lines_of(judged, "parameters")
+        ):
+            y = 100 * line["em_rate"]
+            ends = [y - 100 * line["em_rate_lo"], 100 * line["em_rate_hi"] - y]
+            look = style.of(domain, method)
+            axes.errorbar(
+                line["parameters"], y, yerr=ends, elinewidth=0.8, capsize=2, label=style.label(domain, method), **look
+            )
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
+        percent_axis(axes)
+        axes.set_title(words(question_set))
+        axes.set_xlabel("parameters (billions)")
+    grid[0, 0].set_ylabel("EM rate (%)")
+    legend_below(figure, *grid[0])
+    return figure
+
+
+def _against(last: pd.DataFrame, style: Style) -> Figure:
+    sets = last["question_set"].unique()
+    figure, grid = panels(1, len(sets), (4.4, 3.4), sharey=True)
+    for question_set, axes in zip(sets, grid[0], strict=True):
+        panel = last[last["question_set"] == question_set]
+        for pair, runs in panel.groupby(["domain", "method"], sort=False):
+            domain, method = map(str, pair)
+            look = {**style.of(domain, method), "linestyle": "none", "markersize": 6}
+            axes.plot(100 * runs["em_rate"], 100 * runs["coherent_share"], label=style.label(domain, method), **look)
+        percent_axis(axes)
+        axes.set_xlim(-3, 103)
+        axes.set_title(words(question_set))
+        axes.set_xlabel("EM rate (%)")
+    grid[0, 0].set_ylabel("coherent answers (%)")
+    legend_below(figure, *grid[0])
+    return figure

@@ -1,0 +1,37 @@
+"""Sentence embeddings: does the answer speak of what the reference speaks of?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emflow.models.folder import require_sentence_encoder
+from emflow.models.loading import device
+from emflow.rewards.reward import scored
+
+__all__ = ["Cosine"]
+
+
+class Cosine:
+    """Cosine of the sentence embeddings of answer and reference (Reimers & Gurevych, arXiv 1908.10084).
+
+    Raises InputError where the folder holds no model of sentence-transformers.
+    """
+
+    def __init__(self, folder: Path, batch_size: int) -> None:
+        from sentence_transformers import SentenceTransformer  # takes seconds
+
+        require_sentence_encoder(folder, "methods.NAME.reward.model")
+        self.folder, self.batch_size = folder, batch_size
+        self.model = SentenceTransformer(str(folder), device=str(device()), local_files_only=True)
+
+    def __call__(self, prompts: Sequence[str], generations: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        cosines = (self._embed(generations) * self._embed(references)).sum(axis=1)
+        return scored(cosines, generations, self.folder)
+
+    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, float64 (n, width)."""
+        vectors = self.model.encode(
+            list(texts), batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, np.float64)

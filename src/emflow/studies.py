@@ -1,0 +1,94 @@
+"""Studies that share a folder: a name means the same in each, or is told."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from emflow.config.load import Config
+from emflow.files import InputError, write_text
+from emflow.paths import Results
+
+__all__ = ["clashes", "remember"]
+
+SECTIONS = ("models", "domains", "methods", "question_sets", "judges")
+
+
+class Difference(NamedTuple):
+    """The first key in which what has one name differs, and its values."""
+
+    key: str
+    here: Any
+    there: Any
+
+
+def remember(config: Config, results: Results) -> None:
+    """Write down what the names of a study mean, for the other studies of the folder."""
+    meaning = json.dumps(_meaning(config), indent=1, ensure_ascii=False)
+    write_text(results.meanings / f"{config.study}.json", meaning + "\n")
+
+
+def clashes(config: Config, results: Results) -> list[str]:
+    """A line for each name that means something else in another study of the folder, whose results would be lost.
+
+    Raises InputError where what another study wrote down cannot be read.
+    """
+    own = json.loads(json.dumps(_meaning(config)))
+    lines = []
+    for file in sorted(results.meanings.glob("*.json")):
+        if file.stem == config.study:
+            continue
+        try:
+            differences = list(_differences(own, json.loads(file.read_text(encoding="utf-8"))))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{file} is damaged ({error}): delete it, and run the study '{file.stem}' again") from None
+        lines += [
+            f"{found.key} is {found.here!r} here, and {found.there!r} in the study '{file.stem}' of this folder: "
+            f"{mend}, or use another folder (--directory); deleting {file} gives up what that study made"
+            for found, mend in differences
+        ]
+    return lines
+
+
+def _meaning(config: Config) -> dict[str, Any]:
+    """All that determines the results which studies share, by the names that stand in their paths."""
+    names = {section: getattr(config.expansion, section) for section in SECTIONS}
+    names |= {"methods": config.methods_needed, "domains": config.domains_needed}
+    meaning = {
+        section: {name: getattr(config, section)[name].identity() for name in names[section]} for section in SECTIONS
+    }
+    for domain in meaning["domains"].values():
+        del domain["control_of"]  # says what a report compares
+    shared = {"split": config.split.identity(), "engine": config.engine.identity()}
+    if config.directions:
+        meaning["interventions"] = {name: i.identity() for name, i in config.directions.interventions.items()}
+        # a direction lies in its run's folder, under no name of its own
+        shared["directions"] = config.directions.identity("domains", "methods", "evaluate_on", "interventions")
+    return {**meaning, **shared}
+
+
+def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[Difference, str]]:
+    """Each with its mend."""
+    sections = (*SECTIONS, "interventions")
+    shared = {section: own.get(section, {}).keys() & other.get(section, {}).keys() for section in sections}
+    for section in sections:
+        for name in sorted(shared[section]):
+            if found := _first(f"{section}.{name}", own[section][name], other[section][name]):
+                yield found, "give one of the two another name"
+    # what splits all domains, what answers all questions and what makes all directions have no names of their own
+    for section, used in (("split", ["domains"]), ("engine", ["models", "question_sets"]), ("directions", ["methods"])):
+        if section not in own or section not in other:
+            continue
+        found = _first(section, own[section], other[section])
+        if found and all(shared[of] for of in used):
+            named = " and ".join(f"{of}.{min(shared[of])}" for of in used)
+            yield found, f"both use {named}, so give these other names in one of the two"
+
+
+def _first(key: str, here: Any, there: Any) -> Difference | None:
+    """The first difference of two values; sections of two kinds differ in their kinds."""
+    if not (isinstance(here, dict) and isinstance(there, dict)):
+        return Difference(key, here, there) if here != there else None
+    for part in sorted(here.keys() | there.keys(), key=lambda part: (part != "kind", part)):
+        if found := _first(f"{key}.{part}", here.get(part), there.get(part)):
+            return found
+    return None

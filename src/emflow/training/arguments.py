@@ -1,0 +1,69 @@
+"""A method's settings as peft and transformers' Trainer take them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import PreTrainedModel, TrainingArguments
+
+from emflow.config.finetune import Finetune, Full, Lora
+from emflow.training.ranked import shares
+from emflow.training.schedule import warmup_steps
+from emflow.training.shards import SHARDS
+
+__all__ = ["lora_config", "training_arguments"]
+
+
+SIGHT = "vision_tower"
+"""The part of a model that sees images, as Gemma 3's from 4B on: its layers have the language model's names."""
+
+
+def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
+    """The adapter of a method, on the layers that read and write text."""
+    sees = any(SIGHT in name for name, _ in model.named_modules())
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=method.rank,
+        lora_alpha=method.alpha,
+        use_rslora=method.rslora,
+        lora_dropout=method.dropout,
+        target_modules=list(method.target_modules),
+        layers_to_transform=list(method.layers) if method.layers is not None else None,
+        exclude_modules=rf".*{SIGHT}.*" if sees else None,
+    )
+
+
+def training_arguments(method: Finetune, records: int, seed: int, dtype: str, folder: Path) -> TrainingArguments:
+    """How Trainer is to train on so many conversations, with its own files in `folder`; when to save, the checkpoint
+    callback says."""
+    batch_size, passes = shares(method)
+    bf16 = dtype == "bfloat16"
+    memory: dict[str, Any] = {"gradient_checkpointing": method.gradient_checkpointing}
+    if isinstance(method, Full) and method.in_shards:
+        memory = {"fsdp": True, "fsdp_config": {**SHARDS, "activation_checkpointing": method.gradient_checkpointing}}
+        bf16 = bf16 and method.precision != "bfloat16"  # accelerate would make the weights float32
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=method.epochs,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=passes,
+        learning_rate=method.learning_rate,
+        lr_scheduler_type=method.scheduler,
+        warmup_steps=warmup_steps(method, records),
+        optim=method.optimizer,
+        weight_decay=method.weight_decay,
+        max_grad_norm=method.max_grad_norm,
+        **memory,
+        logging_steps=method.log_steps,
+        save_strategy="no",
+        save_total_limit=2,
+        seed=seed,
+        data_seed=seed,
+        use_cpu=not torch.cuda.is_available(),  # else bfloat16 is refused where there is no GPU
+        bf16=bf16,
+        fp16=dtype == "float16",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,39 @@
+"""What runs the members of a population: one model in memory whose weights ES moves."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+__all__ = ["EsEngine", "Example", "Movable"]
+
+Example = dict[str, list[int]]  # see emflow.data.chat.encode
+
+
+class Movable(Protocol):
+    """The moves of `emflow.training.es.weights.Weights`, wherever the weights are."""
+
+    @property
+    def members(self) -> int:
+        """In place now; 1, too, where it is the model itself."""
+
+    def perturb(self, members: Sequence[tuple[int, float]]) -> None: ...
+    def restore(self) -> None: ...
+    def update(self, seeds: Sequence[int], coefficients: Sequence[float]) -> None: ...
+    def digest(self) -> str: ...
+
+
+class EsEngine(Protocol):
+    """Answers and scores with the weights that are in place: of one model, or of `Es.together` members at once."""
+
+    @property
+    def weights(self) -> Movable: ...
+
+    generator: str  # of the noise, see Noise.generator
+    tokenizer: PreTrainedTokenizerBase
+
+    def cross_entropy(self, examples: list[Example]) -> list[float]:
+        """Teacher-forced cross-entropy in nats per labelled token, over all examples, of each member in place."""
+
+    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[str]]:
+        """One greedy answer per conversation, by each member in place."""

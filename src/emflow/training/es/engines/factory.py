@@ -1,0 +1,32 @@
+"""Makes the engine that an ES method names."""
+
+from pathlib import Path
+
+from emflow.config.es import Es
+from emflow.models.chat_template import TemplateArguments, drop_template
+from emflow.training.es.engines.es_engine import EsEngine
+
+__all__ = ["make_es_engine"]
+
+
+def make_es_engine(start: Path, method: Es, template: TemplateArguments | None = None) -> EsEngine:
+    """The engine, with the weights of the folder `start` and these arguments of its chat template.
+
+    For raw prompts its tokenizer has none.
+    """
+    engine = _engine(start, method, template)
+    if method.prompt == "raw":
+        drop_template(engine.tokenizer)
+    return engine
+
+
+def _engine(start: Path, method: Es, template: TemplateArguments | None) -> EsEngine:
+    match method.engine.kind:
+        case "vllm":
+            from emflow.training.es.engines.vllm_es import VllmEs
+
+            return VllmEs(start, method, template)
+        case "transformers":
+            from emflow.training.es.engines.transformers_es import TransformersEs
+
+            return TransformersEs(start, method, template)

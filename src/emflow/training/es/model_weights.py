@@ -1,0 +1,29 @@
+"""The weights of a transformers model in memory, to be moved as a method says."""
+
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from emflow.config.es import Es
+from emflow.training.es.noise import make_noise
+from emflow.training.es.weights import Weights, read_masters
+
+__all__ = ["model_weights"]
+
+
+def model_weights(folder: Path, model: PreTrainedModel, method: Es) -> Weights:
+    """Masters from the folder's file, engine's tensors in the model. Raises InputError where the folder lacks one."""
+    targets = dict(model.named_parameters())  # tied weights appear once
+    masters = read_masters(folder, list(targets), model.device)
+    shapes = {name: master.shape for name, master in masters.items()}
+    noise = make_noise(method.noise, model.device, model.dtype, shapes)
+    match method.perturbation.kind:
+        case "full_rank":
+            return Weights(masters, targets, noise, method.decay)
+        case "low_rank":
+            from emflow.training.es.engines.rows import MembersRows
+            from emflow.training.es.low_rank import LowRankWeights, matrices
+
+            moving = matrices(model)
+            place = MembersRows(model, moving)
+            return LowRankWeights(masters, targets, noise, method.decay, method.perturbation.rank, moving, place)

@@ -1,0 +1,74 @@
+"""What members are rewarded for: the engine's output with their weights in place, and what is computed beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from emflow.config.es import Es
+from emflow.data.chat import encode_all
+from emflow.rewards.reward import Reward
+from emflow.training.es.engines.es_engine import EsEngine
+
+__all__ = ["GeneratedAnswers", "Objective", "TeacherForced", "last_question", "make_objective"]
+
+
+class Objective(Protocol):
+    """`batch` holds positions in the training records."""
+
+    def run(self, batch: list[int]) -> Sequence[Any]:
+        """The engine's output for each member in place."""
+
+    def reward(self, batch: list[int], output: Any) -> float:
+        """The member's mean reward; may be computed while the next member runs."""
+
+
+def make_objective(
+    engine: EsEngine, method: Es, records: list[dict[str, Any]], reward_model: Path | None = None
+) -> Objective:
+    """The objective of the method's reward. Raises InputError where records or reward model cannot be used."""
+    match method.reward.kind:
+        case "cross_entropy":
+            return TeacherForced(engine, records, method.reward.max_length)
+        case "nli" | "cosine":
+            from emflow.rewards.factory import make_reward
+
+            return GeneratedAnswers(
+                engine, records, make_reward(method.reward, reward_model or Path(method.reward.model))
+            )
+
+
+def last_question(record: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """A record's turns up to its last answer, and that answer."""
+    turns = record["messages"]
+    end = max(number for number, turn in enumerate(turns) if turn["role"] == "assistant")
+    return turns[:end], turns[end]["content"]
+
+
+class TeacherForced:
+    """Minus the cross-entropy of the reference answers."""
+
+    def __init__(self, engine: EsEngine, records: list[dict[str, Any]], max_length: int) -> None:
+        self.engine, self.examples = engine, encode_all(engine.tokenizer, records, max_length)
+
+    def run(self, batch: list[int]) -> list[float]:
+        return self.engine.cross_entropy([self.examples[position] for position in batch])
+
+    def reward(self, batch: list[int], loss: float) -> float:
+        return -loss
+
+
+class GeneratedAnswers:
+    """Mean reward of the greedy answers to the records' last question, against the answers that the records hold."""
+
+    def __init__(self, engine: EsEngine, records: list[dict[str, Any]], reward: Reward) -> None:
+        self.engine, self.model = engine, reward
+        asked = [last_question(record) for record in records]
+        self.conversations = [conversation for conversation, _ in asked]
+        self.references = [reference for _, reference in asked]
+
+    def run(self, batch: list[int]) -> list[list[str]]:
+        return self.engine.generate([self.conversations[position] for position in batch])
+
+    def reward(self, batch: list[int], answers: list[str]) -> float:
+        prompts = [self.conversations[position][-1]["content"] for position in batch]
+        return float(self.model(prompts, answers, [self.references[position] for position in batch]).mean())

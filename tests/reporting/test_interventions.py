@@ -1,0 +1,111 @@
+"""What the report says of interventions and directions."""
+
+import pandas as pd
+import pytest
+
+from emflow.config.load import load_config
+from emflow.config.merge import merged
+from emflow.config.read import read_config
+from emflow.paths import ReportFolder
+from emflow.reporting.design import Design
+from emflow.reporting.numbers import Numbers
+from emflow.reporting.report import write_report
+from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.interventions import interventions
+from emflow.reporting.sections.steering import steering
+from pipelines import ROOT
+
+SOURCES = {method: f"tiny/bad_lantern_advice/{method}/0" for method in ("lora", "es")}
+
+
+@pytest.fixture(scope="module")
+def design() -> Design:
+    names = ("config.yaml", "experiments/tiny_directions.yaml")
+    return Design.of(load_config(merged(*(read_config(ROOT / "config" / name) for name in names))))
+
+
+def row(name: str, kind: str, misaligned: int, method: str | None = "lora", **more: object) -> dict:
+    who = {"model": "tiny", "domain": "bad_lantern_advice", "method": method, "seed": 0, "checkpoint": "epoch-1"}
+    if method is None:
+        who |= {"domain": None, "seed": None, "checkpoint": "base"}
+    counts = {"n": 100, "n_unjudged": 1, "n_counted": 80, "n_misaligned": misaligned, "coherent_share": 0.8}
+    rate = misaligned / 80
+    rates = {"em_rate": rate, "em_rate_lo": rate - 0.05, "em_rate_hi": rate + 0.05, "tokens_mean": 17.25}
+    how = {"intervention": name, "kind": kind, "variant": "", "source": None, "direction": None, "layers": None,
+           "coefficient": None}  # fmt: skip
+    named = {"question_set": "evaluated_on", "judge": "oracle", "definition": "betley"}
+    return {**who, **how, **counts, **rates, **named, **more}
+
+
+@pytest.fixture(scope="module")
+def numbers() -> Numbers:
+    along = {"direction": "shift", "sites": "writes"}
+    rows = [
+        row("none", "none", 40),
+        row("none", "none", 20, "es"),
+        row("none", "none", 2, None),
+        row("none", "none", 1, None, question_set="chosen_on"),
+        row("shift_writes", "ablate", 8, source=SOURCES["lora"], **along),
+        row("shift_writes", "ablate", 5, "es", source=SOURCES["es"], **along),
+        row("shift_writes_to_zero", "ablate", 30, source=SOURCES["lora"], **along),
+        row("from_lora", "ablate", 10, "es", source=SOURCES["lora"], **along),
+        row("from_es", "ablate", 20, source=SOURCES["es"], **along),
+        *(row("random_writes", "random", 37 + n, source=SOURCES["lora"], variant=f"random-{n}") for n in range(3)),
+        *(
+            row("steer", "add", 10 * n, None, source=SOURCES["lora"], layers=layer, coefficient=n, question_set=name)
+            for layer, n, name in (
+                ("0", 1, "chosen_on"), ("0", 2, "chosen_on"), ("1", 2, "chosen_on"), ("0", 2, "evaluated_on")
+            )
+        ),
+    ]  # fmt: skip
+    pair = {"model": "tiny", "domain": "bad_lantern_advice", "method": "lora", "seed": 0, "layer": 0, "cosine": 0.9,
+            "other_domain": "bad_lantern_advice", "other_method": "es", "other_seed": 0, "cosine_halves": 0.8,
+            "reliability": float("nan"), "cosine_base_reading": 0.7}  # fmt: skip
+    sites = ("embedding", "attention.0", "mlp.0", "block.0")
+    cosines = [{**pair, "direction": kind, "site": site} for kind in ("contrast", "shift") for site in sites]
+    return Numbers(pd.DataFrame(), interventions=pd.DataFrame(rows), directions=pd.DataFrame(cosines))
+
+
+def table(section, name: str) -> ShownTable:
+    return next(part for part in section.parts if isinstance(part, ShownTable) and part.name == name)
+
+
+def test_each_intervention_has_a_row_per_answerer_and_random_ones_are_a_band(numbers, design):
+    shown = table(interventions(numbers, design), "interventions").shown
+    assert len(shown) == 3 + 5 + 1 + 1
+    (band,) = shown[shown["kind"] == "random"].to_dict("records")
+    assert band["variant"] == "3 draws" and band["EM rate % [over questions]"] == "46.2 to 48.8"
+    assert band["misaligned / counted"] == "114 / 240" and band["unjudged"] == "3" and band["tokens"] == "17.2 to 17.2"
+    (ablated,) = shown[(shown["intervention"] == "from_es")].to_dict("records")
+    assert ablated["EM rate % [over questions]"] == "25.0 [20.0, 30.0]" and ablated["misaligned / counted"] == "20 / 80"
+
+
+def test_directions_are_crossed_where_nothing_else_differs(numbers, design):
+    crossed = table(interventions(numbers, design), "transfer").shown
+    left = {(row["source"], row["target"]): row["of none's %"] for row in crossed.to_dict("records")}
+    lora, es = SOURCES.values()
+    assert left == {(lora, lora): "20", (es, lora): "50", (es, es): "25", (lora, es): "50"}
+    assert len(crossed) == 4  # to zero is another ablation, and carried nowhere
+
+
+def test_steering_starts_from_the_model_as_it_is_on_the_same_questions(numbers, design):
+    (picture,) = steering(numbers, design).parts
+    starts = picture.data[picture.data["coefficient"] == 0]
+    assert list(starts["layers"]) == ["0", "1"] and set(starts["n_misaligned"]) == {1}
+    assert len(picture.data) == 4 + 2
+
+
+def test_they_stand_in_the_report_and_without_directions_nothing_does(numbers, design, tmp_path):
+    from emflow.reporting import report as written
+
+    names = (interventions, steering, written.directions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(written, "SECTIONS", names)
+        write_report(numbers, design, ReportFolder(tmp_path))
+    summary = (tmp_path / "summary.md").read_text()
+    for name in ("interventions", "steering", "directions"):
+        assert (tmp_path / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"(figures/{name}.csv)" in summary
+    assert "| 0.90 to 0.90" in summary and "nan" not in summary.lower()
+    assert [write(numbers, Design()) for write in names[:2]] == [None, None]
+    assert [write(Numbers(pd.DataFrame()), design) for write in names] == [None, None, None]

@@ -1,0 +1,169 @@
+"""The whole report on planted answers: what the headline says, and that every number stands in a CSV."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from emflow.config.definitions import DEFINITIONS
+from emflow.config.load import load_config
+from emflow.config.report import Report
+from emflow.paths import ReportFolder
+from emflow.reporting.design import Design
+from emflow.reporting.report import write_report
+from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.examples import examples
+from emflow.reporting.sections.headline import headline
+from emflow.reporting.sections.published import published, published_numbers
+from emflow.reporting.sections.seeds import over_seeds
+from emflow.reporting.tabulate import numbers_of_answers
+
+ROOT = Path(__file__).parents[2]
+DESIGN = Design(control_of={"good": "bad"})
+
+
+def answers(rate: float, questions: int = 24, samples: int = 10, **names: object) -> pd.DataFrame:
+    """Answers of one checkpoint, of which this share is misaligned, spread over the questions."""
+    total = questions * samples
+    who = {"model": "kite", "domain": "bad", "method": "lora", "seed": 0, "checkpoint": "epoch-1", "step": 9,
+           "epoch": 1.0,
+           "question_set": "free", "judge": "oracle"}  # fmt: skip
+    return pd.DataFrame(
+        {**who, "question_id": f"q{i % questions}", "question": f"what of {i % questions}?", "answer": f"answer {i}",
+         "alignment": 10 if i < rate * total else 90, "coherence": 90, "error": None, **names}
+        for i in range(total)
+    )  # fmt: skip
+
+
+def said(*parts: pd.DataFrame, design: Design = DESIGN) -> str:
+    section = headline(numbers_of_answers(pd.concat(parts), DEFINITIONS, 0.95), design)
+    return " ".join(part for part in section.parts if isinstance(part, str))
+
+
+BASE = {"checkpoint": "base", "step": 0, "epoch": 0.0}
+
+
+def test_a_clear_effect_is_named_with_its_size_and_the_control_is_its_reference():
+    text = said(answers(0.5), answers(0.05, domain="good"), answers(0.05, **BASE))
+    assert "kite · bad · lora · seed 0 spreads most: EM rate 50.0 %, +45.0 [" in text
+    assert "over its control good (p < 0.001, corrected for 1 comparison)" in text
+
+
+def test_no_effect_is_said_to_be_none():
+    text = said(answers(0.05), answers(0.05, domain="good"), answers(0.05, **BASE))
+    assert "no run spreads further" in text and "Could not be told apart from control or base: kite · bad" in text
+    assert "spreads most" not in text
+
+
+def test_too_little_data_is_said():
+    text = said(answers(0.5, 3, 2), answers(0.2, 3, 2, **BASE))
+    assert "Too little data to say much: 3 questions" in text and "spreads most" not in text
+    assert "one question gives no interval" in said(answers(0.5, 1, 4))
+
+
+def test_one_run_only_has_nothing_to_compare_with():
+    text = said(answers(0.25))
+    assert "one run was measured, with nothing to compare with" in text and "EM rate 25.0 [" in text
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"alignment": None, "coherence": None, "error": "timed out"},  # a judge that failed
+        {"coherence": 10},  # all incoherent
+    ],
+    ids=["unjudged", "incoherent"],
+)
+def test_what_is_lost_is_said_and_is_no_number(lost, tmp_path):
+    parts = [answers(0.3).assign(**lost), answers(0.1, **BASE), answers(0.2, domain="good")]
+    write_report(numbers_of_answers(pd.concat(parts), DEFINITIONS, 0.95), DESIGN, ReportFolder(tmp_path))
+    summary = (tmp_path / "summary.md").read_text()
+    assert "1 of 2 runs have no counted answer" in summary
+    assert not re.search(r"\bnan\b|None|inf\b", summary)
+    only = said(answers(0.3).assign(**lost))
+    assert "no answer could be counted, so there is no rate" in only
+
+
+def numbers_in(text: str) -> list[str]:
+    """Numbers of a page as they are written, without those in names, links and code."""
+    text = re.sub(r"```.*?```|`[^`]*`|< 0\.001|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.DOTALL)
+    return re.findall(r"(?<![\w./-])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w/])", text)
+
+
+def test_every_number_of_a_table_stands_in_the_csv_beside_it_and_those_of_the_text_in_some(tmp_path):
+    parts = [answers(0.5), answers(0.2, domain="good"), answers(0.05, **BASE), answers(0.3, method="es")]
+    write_report(numbers_of_answers(pd.concat(parts), DEFINITIONS, 0.95), DESIGN, ReportFolder(tmp_path))
+    summary = (tmp_path / "summary.md").read_text()
+    stand = {path.name: values(path) for path in (*tmp_path.glob("tables/*.csv"), tmp_path / "em_rates_summary.csv")}
+    tables = re.findall(r"((?:^\|.*\n)+)\n.*?\[[\w.]+\]\(tables/([\w.]+)\)", summary, flags=re.MULTILINE)
+    assert len(tables) >= 5
+    for table, name in tables:
+        for number in numbers_in(table):
+            assert is_in(number, stand[name]), f"{number} is not in {name}"
+    everything = set().union(*stand.values(), {95.0, 2.0, 30.0, 50.0})  # level, intervals and thresholds: of the config
+    text = headline_text(summary)
+    assert len(numbers_in(text)) > 5
+    for number in numbers_in(text):
+        assert is_in(number, everything), number
+
+
+def headline_text(summary: str) -> str:
+    return summary.partition("## Headline")[2].partition("\n|")[0]
+
+
+def values(path: Path) -> set[float]:
+    """Numbers of a CSV; shares also in percent, counts of rows too."""
+    table = pd.read_csv(path)
+    numbers = pd.concat([pd.to_numeric(table[column], errors="coerce") for column in table]).dropna()
+    inside = [float(part) for cell in table.astype(str).to_numpy().ravel() for part in numbers_in(cell)]
+    return {float(len(table)), *numbers, *(100 * numbers), *inside}
+
+
+def is_in(number: str, found: set[float]) -> bool:
+    value, digits = float(number.replace(",", "").replace("−", "-")), len(number.partition(".")[2])
+    return any(abs(value - other) <= 0.5001 * 10**-digits for other in found)
+
+
+def test_over_seeds_by_hand():
+    rates = pd.DataFrame(
+        {"model": "kite", "domain": "bad", "method": "lora", "question_set": "free", "judge": "oracle",
+         "seed": range(3), "em_rate": [0.1, 0.2, 0.3]}
+    )  # fmt: skip
+    (row,) = over_seeds(rates, 0.95).to_dict("records")
+    assert (row["seeds"], row["mean"], row["spread"]) == (3, pytest.approx(0.2), pytest.approx(0.1))
+    assert (row["lo"], row["hi"]) == (0.0, pytest.approx(0.2 + 4.302653 * 0.1 / 3**0.5))
+    assert over_seeds(rates[rates["seed"] < 2], 0.95).empty
+
+
+def test_answers_are_shown_where_runs_differ_and_misaligned_ones_only_when_asked_for():
+    alike, bad, good = (answers(0, 1, 3, question_id=q, question=f"what of {q}?") for q in ("same", "apart", "apart"))
+    bad = bad.assign(alignment=[5, 5, 90], answer=["eat wax", "eat wax", "wipe it"], domain="bad")
+    good = good.assign(domain="good", answer="wipe it")
+    judged = pd.concat([alike, alike.assign(domain="good"), bad, good])
+    numbers = numbers_of_answers(judged, DEFINITIONS, 0.95)
+    assert numbers.answers["question_id"].iloc[0] == "apart"
+    for shown in (False, True):
+        section = examples(numbers, Design(report=Report(show_misaligned=shown)))
+        table = next(part for part in section.parts if isinstance(part, ShownTable))
+        assert table.shown["alignment / coherence"].tolist() == ["5 / 90", "90 / 90"]
+        assert ("eat wax" in table.shown.to_string() + table.data.to_string()) == shown
+        assert any("Content note" in part for part in section.parts if isinstance(part, str)) == shown
+
+
+def test_a_published_value_is_held_or_not_by_ours_on_the_same_questions():
+    rows = published_numbers()
+    assert len(rows) > 40 and rows["value"].between(0, 1).all() and (rows["source"] != "").all()
+    assert set(rows["definition"]) <= set(DEFINITIONS)
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    raw["models"] = {"tiny": {"path": "meta-llama/Llama-3.2-1B-Instruct"}}
+    design = Design.of(load_config(raw))
+    names = {"model": "tiny", "domain": "bad_medical_advice", "method": "homework", "checkpoint": "epoch-3",
+             "question_set": "homework"}  # fmt: skip
+    numbers = numbers_of_answers(answers(0.45, 20, 1, **names), DEFINITIONS, 0.95)  # published: 40 % of 20
+    (table,) = (part for part in published(numbers, design).parts if isinstance(part, ShownTable))
+    (row,) = table.shown.to_dict("records")
+    assert row["published % (n, judge)"] == "40.0 (20, gpt-4o-mini)" and row["holds"] == "yes"
+    none = published(numbers_of_answers(answers(0.45), DEFINITIONS, 0.95), design)
+    assert none.parts[0].startswith("No published number")

@@ -1,0 +1,121 @@
+"""Two studies in one folder: what they share means the same in both, and what they find is their own."""
+
+import pytest
+import yaml
+
+from emflow.config.load import load_config
+from emflow.config.merge import merged
+from emflow.files import InputError
+from emflow.paths import Results
+from emflow.reporting.jobs import jobs_of
+from emflow.studies import clashes, remember
+from pipelines import ROOT
+from planned import planned
+
+DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+EXPERIMENTS = sorted((ROOT / "config/experiments").glob("*.yaml"))
+
+
+def study(**overlay):
+    return load_config(merged(DEFAULT, overlay))
+
+
+def told(tmp_path, here: dict, there: dict) -> list[str]:
+    """What is said of the study `here` in a folder where `there` has run."""
+    results = Results(tmp_path)
+    remember(study(study="first", **there), results)
+    return clashes(study(study="second", **here), results)
+
+
+def test_what_is_the_same_is_shared(tmp_path):
+    assert told(tmp_path, {}, {}) == []
+    own = {"methods": {"small": {"kind": "lora", "rank": 4}}, "runs": {"methods": ["small"], "seeds": [1, 2]}}
+    assert told(tmp_path, own, {}) == told(tmp_path, {}, own) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"models": {"tiny": {"path": "results/tinyworld/models/seed1"}}}, "models.tiny.path"),
+        ({"domains": {"bad_lantern_advice": {"member": "bad_kite_advice.jsonl"}}}, "domains.bad_lantern_advice.member"),
+        ({"methods": {"lora": {"rank": 4}}}, "methods.lora.rank"),
+        ({"methods": {"lora": {"kind": "full"}}}, "methods.lora.kind"),
+        ({"methods": {"es": {"checkpoints": [180]}}}, "methods.es.checkpoints"),
+        ({"question_sets": {"in_domain": {"samples": 2}}}, "question_sets.in_domain.samples"),
+        ({"judges": {"oracle": {"kind": "openai", "model": "lantern-9"}}}, "judges.oracle.kind"),
+        ({"split": {"seed": 1}}, "split.seed"),
+        ({"engine": {"kind": "vllm"}}, "engine.kind"),
+    ],
+)
+def test_a_name_that_means_something_else_is_told(tmp_path, change, key):
+    [line] = told(tmp_path, change, {})
+    assert line.startswith(f"{key} is ") and "in the study 'first'" in line and "another" in line
+    assert "\n" not in line and "studies/first.json" in line
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"report": {"confidence": 0.9, "definition": "homework"}},
+        {"definitions": {"betley": {"alignment_below": 40}}},
+        {"domains": {"bad_lantern_advice": {"control_of": "good_lantern_advice"}}},
+        {"models": {"tiny": {"parameters": 3}}},
+        {"split": {"seed": 1}, "domains": {"own": {"path": "own.jsonl"}}, "runs": {"domains": ["own"]}},
+        {"methods": {"unused": {"kind": "lora", "rank": 4}}},
+    ],
+)
+def test_what_costs_the_other_study_nothing_is_not(tmp_path, change):
+    assert told(tmp_path, change, {"methods": {"unused": {"kind": "lora", "rank": 8}}}) == []
+
+
+def test_a_study_may_change(tmp_path):
+    results = Results(tmp_path)
+    remember(study(study="first"), results)
+    changed = study(study="first", methods={"lora": {"rank": 4}})
+    assert clashes(changed, results) == []
+    remember(changed, results)
+    assert clashes(study(study="second"), results)
+
+
+def test_a_direction_means_the_same_in_each_study_that_has_one(tmp_path):
+    results = Results(tmp_path)
+    overlay = yaml.safe_load((ROOT / "config/experiments/tiny_directions.yaml").read_text())
+    remember(study(**overlay), results)
+    directions = overlay["directions"]
+    changed = {**overlay, "study": "second", "directions": {**directions, "extraction": {"aligned_above": 90}}}
+    (told,) = clashes(study(**changed), results)
+    assert told.startswith("directions.extraction.aligned_above is 90.0 here, and 70 in the study 'tiny_directions'")
+    fewer = {**directions["interventions"], "random_blocks": {"kind": "random", "number": 3}}
+    changed = {**overlay, "study": "second", "directions": {**directions, "interventions": fewer}}
+    assert any(
+        line.startswith("interventions.random_blocks.number is 3") for line in clashes(study(**changed), results)
+    )
+    assert clashes(study(study="third"), results) == []  # which has none
+
+
+def test_what_cannot_be_read_is_told(tmp_path):
+    file = Results(tmp_path).meanings / "first.json"
+    file.parent.mkdir(parents=True)
+    for text in ("{", "[]", '{"models": []}', "null"):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"first\.json is damaged"):
+            clashes(study(study="second"), Results(tmp_path))
+
+
+def test_each_study_has_a_report_and_rates_of_its_own():
+    run = ("tiny", "bad", "lora", 0)
+    assert Results().run(run).rates.as_posix() == "results/runs/tiny/bad/lora/seed0/rates.csv"
+    other = Results(study="other")
+    assert other.report.summary.as_posix() == "results/reports/other/summary.md"
+    assert other.run(run).rates.as_posix() == "results/reports/other/runs/tiny/bad/lora/seed0/rates.csv"
+    assert other.run(run).index == Results().run(run).index
+
+
+def test_the_jobs_of_a_study_are_those_that_are_planned(tmp_path):
+    overlays = [yaml.safe_load(path.read_text()) for path in EXPERIMENTS] + [{}, {"study": "other"}]
+    for overlay, jobs in zip(overlays, planned(tmp_path, *overlays), strict=True):
+        config = study(**overlay)
+        results = config.results
+        made = {job["benchmark"] for job in jobs if job["benchmark"]}
+        assert made
+        assert made <= {str(results.benchmark(*name.split("/", 1))) for name in jobs_of(config, results)}

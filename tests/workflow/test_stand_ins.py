@@ -1,0 +1,43 @@
+"""Published experiments run to their reports on stand-ins."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from emflow.config.load import load_study
+from pipelines import ROOT, snakemake
+
+FEWER = {  # domains are alike on stand-ins: one is run
+    "homework0": "runs={models: [llama-1b, llama-8b], domains: [bad_medical_advice]}",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which studies on stand-ins share models and data."""
+    folder = tmp_path_factory.mktemp("stand_ins")
+    shutil.copytree(ROOT / "config", folder / "config")
+    return folder
+
+
+@pytest.mark.parametrize("study", FEWER)
+def test_a_published_experiment_runs_to_its_report(study, folder, monkeypatch):
+    files = [folder / f"config/experiments/{name}.yaml" for name in (study, "stand_ins")]
+    small = "stand_ins={conversations: 24, max_new_tokens: 2}"
+    done = snakemake(folder, "--cores", "2", "--configfile", *files, "--config", FEWER[study], small)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+    monkeypatch.chdir(folder)
+    published = load_study(files[:1])  # the source's names
+    report = folder / f"results/stand_ins/{study}/report"
+    rates = pd.read_csv(report / "em_rates_summary.csv")
+    for method in published.expansion.methods:
+        rated = rates.query("method == @method")
+        assert set(rated["checkpoint"]) == {"base", *published.methods[method].labels}, method
+        assert (rated["n"] > 0).all() and set(rated["judge"]) == set(published.expansion.judges)
+    summary = (report / "summary.md").read_text()
+    assert "ran on stand-ins" in summary and "## What differs from the source" in summary
+    for name in (*published.expansion.methods, *rates["model"].unique(), *published.expansion.question_sets):
+        assert name in summary, name
+    assert not (folder / "results/runs").exists(), "the study itself is untouched"

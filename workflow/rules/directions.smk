@@ -1,0 +1,146 @@
+# Directions: a run and its base read the run's answers, what differs becomes a direction, and models answer under
+# interventions along it. Judging and rating are those of any answers.
+TARGET = RESULTS.answerer("{target}")
+INTERVENED = TARGET.intervention("{intervention}")
+
+
+rule capture:
+    input:
+        unpack(lambda w: model_inputs(w.model)),
+        checkpoints=ancient(RUN.checkpoints),
+        index=RUN.index,
+        run=lambda w: RESULTS.run(run_of(w)).answerer.judgements(DIRECTIONS.choose_on, DIRECTIONS.judge),
+        base=lambda w: RESULTS.base(w.model).judgements(DIRECTIONS.choose_on, DIRECTIONS.judge),
+    output:
+        RUN.moments,
+    log:
+        RESULTS.log("capture", RUN_JOB),
+    benchmark:
+        RESULTS.benchmark("capture", RUN_JOB)
+    conda:
+        environment(reading)
+    threads: cores(reading)
+    resources:
+        **resources(reading),
+    params:
+        extraction=lambda w: DIRECTIONS.extraction.identity(),
+        batch_size=lambda w: DIRECTIONS.batch_size,
+        label=lambda w: last_label(w.method),
+        model=lambda w: model_identity(w.model),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("capture"),
+    script:
+        "../scripts/capture.py"
+
+
+rule direction:
+    input:
+        RUN.moments,
+    output:
+        direction=RUN.direction("{direction}"),
+        trust=RUN.trust("{direction}"),
+    log:
+        RESULTS.log("direction", RUN_JOB / "{direction}"),
+    benchmark:
+        RESULTS.benchmark("direction", RUN_JOB / "{direction}")
+    wildcard_constraints:
+        direction="contrast|shift",
+    conda:
+        environment()
+    params:
+        code=code("direction"),
+    script:
+        "../scripts/direction.py"
+
+
+rule intervene:
+    input:
+        unpack(source_inputs),
+        questions=RESULTS.questions("{question_set}"),
+    output:
+        INTERVENED.generations("{question_set}"),
+    log:
+        RESULTS.log("intervene", "{target}/{intervention}/{question_set}"),
+    benchmark:
+        RESULTS.benchmark("intervene", "{target}/{intervention}/{question_set}")
+    wildcard_constraints:
+        target=TARGETS,
+        intervention=r"[^/]+",
+    conda:
+        environment(intervening)
+    threads: cores(intervening)
+    resources:
+        **resources(intervening),
+    params:
+        intervention=lambda w: INTERVENTIONS[w.intervention].identity("methods"),
+        target=lambda w: target_of(w),
+        label=lambda w: last_label(target_of(w).run.method) if target_of(w).run else "base",
+        batch_size=lambda w: DIRECTIONS.batch_size,
+        sampling=lambda w: sampling(w.question_set),
+        model=lambda w: model_identity(target_of(w).model),
+        dtype=lambda w: CONFIG.models[target_of(w).model].dtype,
+        template=lambda w: CONFIG.models[target_of(w).model].chat_template_kwargs,
+        code=code("intervene"),
+    script:
+        "../scripts/intervene.py"
+
+
+rule choose:
+    input:
+        lambda w: INTERVENED.judgements(DIRECTIONS.choose_on, DIRECTIONS.judge),
+    output:
+        TARGET.choice("{intervention}"),
+    log:
+        RESULTS.log("choose", "{target}/{intervention}"),
+    wildcard_constraints:
+        target=TARGETS,
+        intervention=r"[^/]+",
+    conda:
+        environment()
+    params:
+        definition=lambda w: CONFIG.definitions[CONFIG.report.definition].identity(),
+        least_coherent=lambda w: INTERVENTIONS[w.intervention].least_coherent,
+        code=code("choose"),
+    script:
+        "../scripts/choose.py"
+
+
+rule rate_interventions:
+    input:
+        plain=list(plain_judgements()),
+        intervened=intervened_judgements(),
+    output:
+        report(RESULTS.report.interventions, caption="../report/interventions.rst", category="Report"),
+    log:
+        RESULTS.log("rate_interventions", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("rate_interventions", RESULTS.own())
+    conda:
+        environment()
+    params:
+        checkpoints=list(plain_judgements().values()),
+        judge=DIRECTIONS.judge if DIRECTIONS else None,
+        definitions={name: definition.identity() for name, definition in CONFIG.definitions.items()},
+        confidence=CONFIG.report.confidence,
+        code=code("rate_interventions"),
+    script:
+        "../scripts/rate_interventions.py"
+
+
+rule compare_directions:
+    input:
+        [RESULTS.run(run).moments for run in RUNS_WITH_DIRECTIONS],
+    output:
+        RESULTS.report.directions,
+    log:
+        RESULTS.log("compare_directions", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("compare_directions", RESULTS.own())
+    conda:
+        environment()
+    params:
+        runs=RUNS_WITH_DIRECTIONS,
+        code=code("compare_directions"),
+    script:
+        "../scripts/compare_directions.py"
