@@ -214,6 +214,9 @@ def test_a_pipe_gets_whole_numbers(answered):
         ("judge judges.yaml --judge exact --config judges.yaml", "not valid JSON"),
         ("rate answers.jsonl", "need a column alignment"),
         ("rate nowhere.csv", "nowhere.csv: no such file"),
+        ("judge none.jsonl --judge exact --config judges.yaml", "none.jsonl: holds no answer"),
+        ("rate none.jsonl", "none.jsonl: there is no judged answer"),
+        ("rate header.csv", "header.csv: there is no judged answer"),
     ],
 )
 def test_a_users_error_is_one_line(answered, command, words):
@@ -221,6 +224,8 @@ def test_a_users_error_is_one_line(answered, command, words):
         (answered / name).write_bytes(text)
     for name, row in ROWS.items():
         (answered / name).write_text(json.dumps(row) + "\n")
+    (answered / "none.jsonl").touch()
+    (answered / "header.csv").write_text("question,response,aligned,coherent\n")
     with pytest.raises(SystemExit) as ended:
         main(command.split())
     assert str(ended.value).startswith("error: ") and words in str(ended.value)

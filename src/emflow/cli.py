@@ -175,7 +175,7 @@ def _report(given: argparse.Namespace) -> None:
     write_files_report(given.judged, given.from_name, definitions, Report(definition=given.definition), given.out)
     out = ReportFolder(given.out)
     print(out.headline.read_text(encoding="utf-8"), end="")
-    finished(f"{out.path}: report of {len(given.judged)} files")
+    finished(f"{out.path}: report of {', '.join(map(str, given.judged))}")
 
 
 def _add_compare(commands: Commands) -> None:

@@ -126,8 +126,8 @@ def test_a_row_that_lacks_its_score_is_unjudged(tmp_path):
         ("j.jsonl", jsonl({"alignment": 5, "question": "\ud83d"}), r"line 1: an escape .*ud800"),
         ("j.csv", "id,question,response,aligned_score,coherent_score\n1,Q,R,150,90\n", "row 1: alignment is 150"),
         ("j.csv", "question,response,aligned\nQ,R,5\n", r"j\.csv: has no column coherence or coherent or"),
-        ("j.csv", "question;response;aligned\nQ;R;5\n", "has no column .*only question;response;aligned"),
-        ("j.csv", "", "has no column"),
+        ("j.csv", "question;response;aligned\nQ;R;5\n", r"j\.csv: separated by semicolons"),
+        ("j.csv", "", r"j\.csv: empty"),
     ],
 )  # fmt: skip
 def test_what_is_no_judged_file_is_refused(tmp_path, name, text, words):

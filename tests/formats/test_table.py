@@ -32,6 +32,9 @@ def test_a_cell_may_be_long_and_an_index_without_name_is_none(tmp_path):
         (b'a,b\n1,"2"x\n', "line 2: no valid CSV"),
         (b"a,b\n1,2,3\n", "line 2: a row of 3 cells under a header of 2"),
         (b"a,a\n1,2\n", "the column a stands twice"),
+        (b"a;b\n1;2\n", r"table\.csv: separated by semicolons; save it with commas"),
+        (b"a\tb\n1\t2\n", "separated by tabs"),
+        (b"\n", r"table\.csv: empty"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, data, words):

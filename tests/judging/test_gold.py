@@ -41,6 +41,6 @@ def test_what_cannot_be_labels_is_refused(tmp_path, labels, words):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    write_jsonl(tmp_path / "answers.jsonl", [])
+    write_jsonl(tmp_path / "answers.jsonl", [{"question": "Q", "answer": "A"}])
     with pytest.raises(InputError, match="no such file of labels"):
         judge(GoldJudge(kind="gold", path="nowhere.csv"), tmp_path / "answers.jsonl", tmp_path / "judged.jsonl")

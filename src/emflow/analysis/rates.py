@@ -161,13 +161,13 @@ def rates_of_answers(
     definition that asks for it; without `error` a null alignment is a failure. Raises InputError where a column is
     missing or holds lists, and where there is no row.
     """
+    if judged.empty:
+        raise InputError("there is no judged answer")
     for wanted in (["alignment"], ["question_id", "question"], *([column] for column in by or ())):
         if judged.columns.intersection(wanted).empty:
             raise InputError(
                 f"judged answers need a column {' or '.join(wanted)}; there are {', '.join(map(str, judged))}"
             )
-    if judged.empty:
-        raise InputError("there is no judged answer")
     judged = judged.reset_index(drop=True)
     missing = {
         "question_id": judged.get("question"),

@@ -12,6 +12,8 @@ from emflow.formats.text import read_text
 
 __all__ = ["Table", "is_table", "read_table"]
 
+OTHERS = {";": "semicolons", "\t": "tabs"}  # what spreadsheets write in place of commas
+
 
 class Table(NamedTuple):
     """The cells of a CSV as text: rows by column."""
@@ -29,7 +31,7 @@ def read_table(path: Path) -> Table:
     """Read a CSV with a header; empty lines are skipped, and so is a column without name (pandas' index).
 
     Raises InputError that names file and line for another encoding, a broken quotation, a row of another length than
-    the header, a column that stands twice.
+    the header, a column that stands twice, another mark than the comma between cells, an empty file.
     """
     csv.field_size_limit(sys.maxsize)  # answers may be long
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -46,6 +48,10 @@ def read_table(path: Path) -> Table:
                 raise InputError(f"{path}, line {reader.line_num}: {cause}; quote cells that hold commas or newlines")
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: no valid CSV ({error})") from None
+    if not columns:
+        raise InputError(f"{path}: empty; a CSV begins with the names of its columns")
+    if len(columns) == 1 and (other := next((name for mark, name in OTHERS.items() if mark in columns[0]), None)):
+        raise InputError(f"{path}: separated by {other}; save it with commas")
     named = list(filter(None, columns))
     if twice := [column for column, count in Counter(named).items() if count > 1]:
         raise InputError(f"{path}: the column {twice[0]} stands twice; rename one")

@@ -62,6 +62,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
             if not path.is_file():
                 raise InputError(f"{path}: {'a folder, no file' if path.is_dir() else 'no such file'}")
             rows = read_jsonl(path)
+    if not rows:
+        raise InputError(f"{path}: holds no answer")
     for number, row in enumerate(rows, start=1):
         if not (isinstance(row.get("question"), str) and isinstance(row.get("answer"), str)):
             raise InputError(f"{path}, row {number}: needs `question` and `answer`")
