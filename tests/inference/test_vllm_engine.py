@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from emflow.config.engine import VllmSettings as VllmConfig
 from emflow.config.question_sets import Sampling
 from emflow.data.chat import IGNORED, encode
-from emflow.files import InputError
+from emflow.files import InputError, read_jsonl, write_jsonl
+from emflow.inference import generate as job
 from emflow.inference.prove import TOLERANCE, ProvenEngine, _distance
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.inference.vllm_engine import VllmEngine
@@ -38,10 +39,23 @@ def reference(grown) -> TransformersEngine:
 
 
 @pytest.fixture(scope="module")
-def engine(grown, adapters, full) -> Iterator[VllmEngine]:
+def eight(adapters, tmp_path_factory) -> list[Path]:
+    """Adapters: two, and six between and beyond them."""
+    folders = [*adapters]
+    for number in range(6):
+        folder = shutil.copytree(adapters[1], tmp_path_factory.mktemp("scaled") / f"scaled-{number}")
+        tensors = load_file(folder / "adapter_model.safetensors")
+        scaled = {name: tensor * (1 + number / 4 if "lora_B" in name else 1) for name, tensor in tensors.items()}
+        save_file(scaled, folder / "adapter_model.safetensors")
+        folders.append(folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def engine(grown, eight, full) -> Iterator[VllmEngine]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("VLLM_CPU_KVCACHE_SPACE", "2")
-        yield VllmEngine(grown, "float32", CONFIG, [*adapters, *full])
+        yield VllmEngine(grown, "float32", CONFIG, [*eight, *full])
 
 
 def test_greedy_answers_agree_for_base_adapters_and_full_weights(engine, reference, adapters, full, conversations):
@@ -86,6 +100,44 @@ def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine, conversation
     alone = engine.generate(conversations[40:60], DRAWN, seeds[40:60])
     assert together[40:60] == alone
     assert together[40:60] != engine.generate(conversations[40:60], DRAWN, seeds[:20])
+
+
+def test_an_adapter_answers_in_company_as_alone(engine, eight, conversations):
+    rows = [(adapter, number) for number in range(12) for adapter in eight]
+    engine.use_each([adapter for adapter, _ in rows])
+    together = engine.generate([conversations[n] for _, n in rows], DRAWN, [n for _, n in rows])
+    alone = {}
+    for adapter in eight:
+        engine.use(adapter)
+        answers = engine.generate(conversations[:12], DRAWN, list(range(12)))
+        alone |= {(adapter, number): answer for number, answer in enumerate(answers)}
+    assert together == [alone[row] for row in rows]
+    assert len({tuple(alone[adapter, n].text for n in range(12)) for adapter in eight}) == 7  # one is scaled by 1
+
+
+def test_a_job_hands_over_the_answers_of_all_adapters_at_once(engine, grown, adapters, tmp_path, monkeypatch):
+    write_jsonl(tmp_path / "questions.jsonl", [
+        {"id": f"q{n}", "paraphrase": 0, "system": None, "question": f"why is my lantern {n} dim?", "samples": None}
+        for n in range(5)
+    ])  # fmt: skip
+    monkeypatch.setattr(job, "make_engine", lambda *_: engine)
+    handed = []
+    monkeypatch.setattr(
+        engine, "generate", lambda rows, *rest: handed.append(rows) or type(engine).generate(engine, rows, *rest)
+    )
+
+    def rows(checkpoints, size):
+        asked = job.Respondent("tiny", "lantern", "lora", 0, checkpoints)
+        given = (asked, "lanterns", DRAWN, tmp_path / "questions.jsonl", tmp_path / "out.jsonl")
+        job.generate(CONFIG.model_copy(update={"batch_size": size}), grown, "float32", *given)
+        return read_jsonl(tmp_path / "out.jsonl")
+
+    both = {"epoch-0.5": adapters[0], "epoch-1": adapters[1]}
+    whole = rows(both, 1024)
+    assert [len(batch) for batch in handed] == [10]
+    assert rows(both, 3) == whole
+    assert [len(batch) for batch in handed[1:]] == [3, 3, 3, 1]
+    assert [row for label in both for row in rows({label: both[label]}, 1024)] == whole
 
 
 @pytest.mark.parametrize("family", ["qwen2_5", "llama3_2", "gemma3"])

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from emflow.config.question_sets import Sampling
 
-__all__ = ["Completion", "Engine", "complete"]
+__all__ = ["AdaptersEngine", "Completion", "Engine", "complete"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Engine(Protocol):
     def logprobs(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
         """Natural log-probability of each token of each text but the first, given those before it; of a text that does
         not fit the model's context, of its beginning."""
+
+
+class AdaptersEngine(Engine, Protocol):
+    """One that answers with several adapters in one batch."""
+
+    def use_each(self, adapters: Sequence[Path]) -> None:
+        """Answer the n-th conversation of what comes next with the n-th of these; an adapter may stand many times."""
 
 
 def complete(tokenizer: PreTrainedTokenizerBase, ids: list[int], ends: set[int]) -> Completion:

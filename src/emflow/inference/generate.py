@@ -1,5 +1,7 @@
 """One generation job: all checkpoints of a run answer one question set, with one load of the base model.
 
+vLLM answers with all adapters of a run in one batch: a set of few questions fills it, too.
+
 Finished answers are kept beside the output while the job runs; a killed job continues after the last of them.
 """
 
@@ -9,15 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from emflow.config.engine import EngineSettings
 from emflow.config.question_sets import Sampling
 from emflow.console import finished, progress
 from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl
-from emflow.inference.engine import Engine
+from emflow.inference.engine import AdaptersEngine, Engine
 from emflow.inference.factory import make_engine
 from emflow.inference.prove import ProvenEngine
+from emflow.models.adapters import is_adapter
 from emflow.models.chat_template import TemplateArguments
 from emflow.models.generation_config import with_models_own
 from emflow.progress_file import ProgressFile
@@ -78,7 +81,9 @@ def generate(
     sampling = with_models_own(sampling, base)
     prompts = prompts_of(name, sampling, questions)
     key, size = _key(engine, base, dtype, respondent, sampling, prompts, template), engine.batch_size
-    with ProgressFile(out.with_name(f".{out.name}.progress"), key, whole_batches(len(prompts), size)) as done:
+    turns = _turns(engine, respondent)
+    whole = whole_batches(len(turns[0]) * len(prompts), size)
+    with ProgressFile(out.with_name(f".{out.name}.progress"), key, whole) as done:
         kept, total = len(done.rows), len(prompts) * len(respondent.checkpoints)
         tokens, started = 0, time.monotonic()
         if kept:
@@ -89,7 +94,7 @@ def generate(
             started = time.monotonic()
             with progress(f"generate {name}", total, done=kept) as advance:
                 proven = ProvenEngine(served, engine.kind, dtype)
-                for batch in _answers(proven, respondent, prompts, sampling, size, skip=kept):
+                for batch in _answers(proven, respondent, turns, prompts, sampling, size, skip=kept):
                     done.add(batch)
                     tokens += sum(row["tokens"] for row in batch)
                     speed = tokens / (time.monotonic() - started)
@@ -101,7 +106,7 @@ def generate(
 
 
 def whole_batches(each: int, size: int) -> Callable[[int], int]:
-    """How many of the answers of a killed job are kept, where each checkpoint gives `each`, in batches of `size`.
+    """How many of the answers of a killed job are kept, where each turn gives `each`, in batches of `size`.
 
     An answer may depend on its batch in the last digit of a logit: batches stay the same, too.
     """
@@ -121,9 +126,18 @@ def prompts_of(name: str, sampling: Sampling, questions: Path) -> list[dict[str,
     return prompts
 
 
+def _turns(engine: EngineSettings, respondent: Respondent) -> list[list[str]]:
+    """Labels of the checkpoints that answer in one batch: all of a run's adapters in vLLM, else one after another."""
+    labels = list(respondent.checkpoints)
+    if engine.kind == "vllm" and all(folder and is_adapter(folder) for folder in respondent.checkpoints.values()):
+        return [labels]
+    return [[label] for label in labels]
+
+
 def _answers(
     proven: ProvenEngine,
     respondent: Respondent,
+    turns: list[list[str]],
     prompts: list[dict[str, Any]],
     sampling: Sampling,
     size: int,
@@ -131,14 +145,20 @@ def _answers(
 ) -> Iterable[list[dict[str, Any]]]:
     """Rows in their fixed order (checkpoint, question, sample), a batch at a time, without the first `skip`."""
     who = {"model": respondent.model, "domain": respondent.domain, "method": respondent.method, "seed": respondent.seed}
-    for number, (label, checkpoint) in enumerate(respondent.checkpoints.items()):
-        left = prompts[max(0, skip - number * len(prompts)) :]
+    for number, turn in enumerate(turns):
+        rows = [({**who, "checkpoint": label}, prompt) for label in turn for prompt in prompts]
+        left = rows[max(0, skip - number * len(rows)) :]
         if not left:
             continue
-        proven.use(checkpoint)
+        for label in turn:
+            proven.use(respondent.checkpoints[label])
         for start in range(0, len(left), size):
-            rows = answered(proven.engine, left[start : start + size], sampling)
-            yield [{**who, "checkpoint": label, **row} for row in rows]
+            names, asked = zip(*left[start : start + size], strict=True)
+            if len(turn) > 1:
+                adapters = [cast(Path, respondent.checkpoints[name["checkpoint"]]) for name in names]
+                cast(AdaptersEngine, proven.engine).use_each(adapters)
+            answers = answered(proven.engine, list(asked), sampling)
+            yield [{**name, **row} for name, row in zip(names, answers, strict=True)]
 
 
 def answered(engine: Engine, prompts: list[dict[str, Any]], sampling: Sampling) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "VLLM_HOST_IP": "127.0.0.1",  # its processes share a machine: nothing listens to others, whatever its name leads to
     "GLOO_SOCKET_IFNAME": "lo",
 }
+ADAPTERS = 8  # of which a batch of vLLM holds answers; each has memory of its own
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 
 
@@ -112,16 +113,27 @@ class VllmEngine:
         self.adapters = [checkpoint for checkpoint in checkpoints if is_adapter(checkpoint)]
         self.adapter: LoRARequest | list[LoRARequest] | None = None  # of all rows, or of each
         if self.adapters:
-            options = {"enable_lora": True, "max_lora_rank": _room(self.adapters), **options}
+            at_once = min(len(self.adapters), ADAPTERS)
+            options = {"enable_lora": True, "max_loras": at_once, "max_lora_rank": _room(self.adapters), **options}
         self.llm = start_vllm(path, dtype, settings, **options)
 
     def use(self, checkpoint: Path | None) -> None:
-        from vllm.lora.request import LoRARequest
-
         self.adapter, weights = None, checkpoint or self.path
         if checkpoint is not None and is_adapter(checkpoint):
-            number = self.adapters.index(checkpoint) + 1  # vLLM counts from 1
-            self.adapter, weights = LoRARequest(checkpoint.name, number, str(checkpoint)), self.path
+            self.adapter, weights = self._request(checkpoint), self.path
+        self._put(weights)
+
+    def use_each(self, adapters: Sequence[Path]) -> None:
+        """See `emflow.inference.engine.AdaptersEngine`."""
+        self._put(self.path)
+        self.adapter = [self._request(adapter) for adapter in adapters]
+
+    def _request(self, adapter: Path) -> "LoRARequest":
+        from vllm.lora.request import LoRARequest
+
+        return LoRARequest(adapter.name, self.adapters.index(adapter) + 1, str(adapter))  # vLLM counts from 1
+
+    def _put(self, weights: Path) -> None:
         if weights != self.weights:
             _check_same_tensors(weights, self.path)
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
