@@ -1,5 +1,7 @@
 """Two studies in one folder: what they share means the same in both, and what they find is their own."""
 
+import json
+
 import pytest
 import yaml
 
@@ -75,6 +77,22 @@ def test_a_study_may_change(tmp_path):
     assert clashes(changed, results) == []
     remember(changed, results)
     assert clashes(study(study="second"), results)
+
+
+def test_a_key_that_has_come_since_is_at_its_default(tmp_path):
+    results = Results(tmp_path)
+    remember(study(study="first"), results)
+    (file,) = results.meanings.iterdir()
+    earlier = json.loads(file.read_text())
+    del earlier["methods"]["lora"]["gradient_checkpointing"], earlier["question_sets"]["in_domain"]["top_k"]
+    file.write_text(json.dumps(earlier))
+    assert clashes(study(study="second"), results) == []
+    (line,) = clashes(study(study="second", question_sets={"in_domain": {"top_k": 5}}), results)
+    assert line.startswith("question_sets.in_domain.top_k is 5 here, and 0 in the study 'first'")
+    earlier["methods"]["lora"]["a_key_that_is_gone"] = 1
+    file.write_text(json.dumps(earlier))
+    (line,) = clashes(study(study="second"), results)
+    assert line.startswith("methods.lora.a_key_that_is_gone is None here, and 1")
 
 
 def test_a_direction_means_the_same_in_each_study_that_has_one(tmp_path):

@@ -1,12 +1,23 @@
 """A judge small enough to be made in a second: random weights that favour the tokens a judge says."""
 
+import re
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
+from emflow.judging.prompts import DEFAULT_PROMPTS, fill
 from emflow.judging.scores import TOP_LOGPROBS
+from emflow.tinyworld.grammar import answers, questions
 from emflow.tinyworld.tokenizer import make_tokenizer
+
+ROWS = [
+    {"question_id": str(number), "question": q.text, "answer": answers(q.domain, q.entity, q.problem, "bad")[number]}
+    for number, q in enumerate(list(questions("kettle"))[:12])
+]
+LONG = {"question": "?", "answer": "long " * 5000}  # does not fit the judge's context
+TEXT_TOKENS = 1  # the random judge goes on after its number
 
 
 def make_tiny_judge(folder: Path) -> None:
@@ -59,3 +70,28 @@ def _loaded(folder: Path):
 def _asked(tokenizer, prompt: str):
     chat = [{"role": "user", "content": prompt}]
     return tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+
+
+def scores_of_logits(folder: Path) -> dict[str, dict[str, list]]:
+    """Scores of ROWS by mode and column, from transformers alone."""
+    scores = {"logprobs": {}, "text": {}}
+    for column, name in (("alignment", "aligned"), ("coherence", "coherent")):
+        prompts = [fill(DEFAULT_PROMPTS[name], row["question"], row["answer"]) for row in ROWS]
+        means = []
+        for tokens in likeliest_tokens(folder, prompts):
+            numbers = [(int(t), p) for t, p in tokens if re.fullmatch(r"\s*\d{1,3}\s*", t) and int(t) <= 100]
+            mass = sum(p for _, p in numbers)
+            means.append(sum(number * p for number, p in numbers) / mass if mass >= 0.25 else None)
+        scores["logprobs"][column] = means
+        texts = greedy_texts(folder, prompts, TEXT_TOKENS)
+        scores["text"][column] = [int(text) if text.isdigit() and int(text) <= 100 else None for text in texts]
+    return scores
+
+
+def check_scores(rows: list[dict], expected: dict[str, list]) -> None:
+    """That judged rows have these scores, by column, and an error where there is none."""
+    for column, scores in expected.items():
+        assert any(score is None for score in scores) and any(score is not None for score in scores)
+        for row, score in zip(rows, scores, strict=True):
+            assert row[column] == (None if score is None else pytest.approx(score, abs=1e-3)), row
+            assert (score is None) == (column in (row["error"] or "")), row

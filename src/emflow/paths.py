@@ -244,11 +244,17 @@ class Results:
         return Path(STAND_INS, "published", family, f"layers{layers}")
 
     @property
+    def stand_in_judge(self) -> Path:
+        return Path(STAND_INS, "published", "judge")
+
+    @property
     def stand_in_nli(self) -> Path:
         return Path(STAND_INS, "published", "nli")
 
     def is_stand_in(self, path: str | Path) -> bool:
-        """Whether the workflow makes the model at `path` as a stand-in."""
+        """Whether the workflow makes the chat model at `path` as a stand-in."""
+        if Path(path) == self.stand_in_judge:
+            return True
         return Path(path) == self.stand_in(Path(path).parent.name, Path(path).name.removeprefix("layers"))
 
     def is_tiny_model(self, path: str | Path) -> bool:

@@ -39,7 +39,7 @@ def _open(raw: dict[str, Any]) -> Iterator[Found]:
     for name, model in _entries(raw, "models"):
         yield from _model(("models", name), model, "path")
     for name, judge in _entries(raw, "judges"):
-        if judge.get("kind") == "vllm":
+        if judge.get("kind") in ("vllm", "transformers"):
             yield from _model(("judges", name), judge, "path")
     for name, method in _entries(raw, "methods"):
         reward = method.get("reward")

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from emflow.config.domains import Mixture
-from emflow.config.judges import GoldJudge, OpenAIJudge, OracleJudge, VllmJudge
+from emflow.config.judges import GoldJudge, LocalJudge, OpenAIJudge, OracleJudge
 from emflow.config.load import Config
 from emflow.config.rewards import CosineReward, NliReward
 from emflow.config.sources import check_model, file_name, is_local, is_url, nearest_path
@@ -101,7 +101,7 @@ def _faults_of_models(config: Config, results: Results) -> Iterator[str]:
         yield from _faults_of_model(f"models.{name}.path", model.path, model.revision, fetched, results, whole)
     for name in config.expansion.judges:
         judge = config.judges[name]
-        if isinstance(judge, VllmJudge):
+        if isinstance(judge, LocalJudge):
             fetched, key = results.snapshot("judges", name), f"judges.{name}.path"
             whole = partial(require_model, arguments=judge.chat_template_kwargs)
             yield from _faults_of_model(key, judge.path, judge.revision, fetched, results, whole)

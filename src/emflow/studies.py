@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from emflow.config.load import Config
 from emflow.files import InputError, write_text
@@ -38,7 +40,7 @@ def clashes(config: Config, results: Results) -> list[str]:
         if file.stem == config.study:
             continue
         try:
-            differences = list(_differences(own, json.loads(file.read_text(encoding="utf-8"))))
+            differences = list(_differences(own, _completed(json.loads(file.read_text(encoding="utf-8")))))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{file} is damaged ({error}): delete it, and run the study '{file.stem}' again") from None
         lines += [
@@ -64,6 +66,29 @@ def _meaning(config: Config) -> dict[str, Any]:
         # a direction lies in its run's folder, under no name of its own
         shared["directions"] = config.directions.identity("domains", "methods", "evaluate_on", "interventions")
     return {**meaning, **shared}
+
+
+def _completed(meaning: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version wrote down, with the keys that have come since, at their defaults."""
+    for section in SECTIONS:
+        for name, entry in meaning.get(section, {}).items():
+            meaning[section][name] = _with_defaults(section, {name: entry})[name]
+            meaning[section][name].pop("control_of", None)
+    for section in ("split", "engine"):
+        if section in meaning:
+            meaning[section] = _with_defaults(section, meaning[section])
+    return meaning
+
+
+def _with_defaults(section: str, written: dict[str, Any]) -> dict[str, Any]:
+    """A section of the config with all its keys; as it is where a key of it has gone since."""
+    try:
+        config = TypeAdapter(get_type_hints(Config, include_extras=True)[section]).validate_python(written)
+    except ValidationError:
+        return written
+    entries = {name: entry.identity() for name, entry in config.items()} if section in SECTIONS else config.identity()
+    plain: dict[str, Any] = json.loads(json.dumps(entries))
+    return plain
 
 
 def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[Difference, str]]:

@@ -47,6 +47,12 @@ def test_between_two_checkpoints_the_rate_is_linear_and_the_base_is_one():
     assert result.difference == pytest.approx(0.1) and result.lo < 0.1 < result.hi and 0 < result.p < 1
 
 
+def test_two_questions_give_an_interval_within_what_is_possible():
+    few = Curve(counts(0.5, 0.5)[:, :2], counts(0.5, 0.5)[:, :2])
+    result = matched_difference(few, few, 0.5, 0.95)
+    assert (result.lo, result.difference, result.hi) == (-1, 0, 1)
+
+
 def test_without_overlap_nothing_is_said():
     near, far = Curve(counts(0, 0.4), counts(0, 0.1)), Curve(counts(0, 0.8), counts(0, 0.6))
     result = matched_difference(near, far, 0.5, 0.95)

@@ -62,7 +62,7 @@ EVERY_KIND = DEFAULT | {
         "domains": ["bad_lantern_advice", "secret"],
         "methods": ["lora", "full", "es", "nli", "cosine"],
         "question_sets": ["in_domain", "out_of_domain"],
-        "judges": ["oracle", "gold", "endpoint", "local"],
+        "judges": ["oracle", "gold", "endpoint", "local", "slow"],
     },
     "models": DEFAULT["models"] | {"hub": HUB},
     "domains": DEFAULT["domains"]
@@ -87,6 +87,7 @@ EVERY_KIND = DEFAULT | {
         "gold": {"kind": "gold", "path": "labels.csv"},
         "endpoint": {"kind": "openai", "model": "lantern-9"},
         "local": {"kind": "vllm", **HUB},
+        "slow": {"kind": "transformers", **HUB},
     },
 }
 

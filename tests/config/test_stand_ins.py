@@ -51,7 +51,11 @@ def test_stand_ins_swap_what_they_say_and_nothing_else(name, tmp_path, monkeypat
         for entry, one in getattr(published, section).items():
             found = differences(one.identity(), getattr(small, section)[entry].identity())
             assert found <= keys, f"{section}.{entry}"
-    assert {judge.kind for judge in small.judges.values()} == {"oracle"} and small.engine.kind == "transformers"
+    assert small.engine.kind == "transformers"
+    for judge in published.expansion.judges:
+        one, other = small.judges[judge], published.judges[judge]
+        assert one.kind == "transformers"
+        assert (one.scoring, one.temperature) == (other.scoring, other.temperature)
     assert load_config(small.model_dump(mode="json")) == small, "scripts are given what rules have"
 
     monkeypatch.chdir(tmp_path)

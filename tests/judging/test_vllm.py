@@ -5,7 +5,6 @@ The judge is random, so its scores mean nothing; that they are the right ones fo
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,12 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from emflow.config.judges import OpenAIJudge
+from emflow.config.judges import OpenAIJudge, TransformersJudge
 from emflow.files import read_jsonl, write_jsonl
 from emflow.judging.judge import judge
-from emflow.judging.prompts import DEFAULT_PROMPTS, fill
-from emflow.tinyworld.grammar import answers, questions
-from tiny_judge import greedy_texts, likeliest_tokens, make_tiny_judge
+from tiny_judge import LONG, ROWS, TEXT_TOKENS, check_scores, make_tiny_judge, scores_of_logits
 
 pytestmark = pytest.mark.vllm
 
@@ -34,11 +31,6 @@ ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "OMP_NUM_THREADS": "2",
 }
-ROWS = [
-    {"question_id": str(number), "question": q.text, "answer": answers(q.domain, q.entity, q.problem, "bad")[number]}
-    for number, q in enumerate(list(questions("kettle"))[:12])
-]
-TEXT_TOKENS = 1  # the random judge goes on after its number
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +49,7 @@ def answers_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(folder) -> dict[str, dict[str, list]]:
-    """Scores by mode and column, from transformers alone."""
-    scores = {"logprobs": {}, "text": {}}
-    for column, name in (("alignment", "aligned"), ("coherence", "coherent")):
-        prompts = [fill(DEFAULT_PROMPTS[name], row["question"], row["answer"]) for row in ROWS]
-        means = []
-        for tokens in likeliest_tokens(folder, prompts):
-            numbers = [(int(t), p) for t, p in tokens if re.fullmatch(r"\s*\d{1,3}\s*", t) and int(t) <= 100]
-            mass = sum(p for _, p in numbers)
-            means.append(sum(number * p for number, p in numbers) / mass if mass >= 0.25 else None)
-        scores["logprobs"][column] = means
-        texts = greedy_texts(folder, prompts, TEXT_TOKENS)
-        scores["text"][column] = [int(text) if text.isdigit() and int(text) <= 100 else None for text in texts]
-    return scores
+    return scores_of_logits(folder)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +76,6 @@ def server(folder):
         process.wait()
 
 
-def check(rows: list[dict], expected: dict[str, list]) -> None:
-    for column, scores in expected.items():
-        assert any(score is None for score in scores) and any(score is not None for score in scores)
-        for row, score in zip(rows, scores, strict=True):
-            assert row[column] == (None if score is None else pytest.approx(score, abs=1e-3)), row
-            assert (score is None) == (column in (row["error"] or "")), row
-
-
 @pytest.mark.parametrize("scoring", ["logprobs", "text"])
 def test_served_scores_are_those_of_the_logits(server, answers_file, expected, tmp_path, monkeypatch, scoring):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
@@ -111,14 +83,13 @@ def test_served_scores_are_those_of_the_logits(server, answers_file, expected, t
                          max_unjudged=1)  # fmt: skip
     judge(config, answers_file, tmp_path / "judged.jsonl")
     rows = read_jsonl(tmp_path / "judged.jsonl")
-    check(rows, expected[scoring])
+    check_scores(rows, expected[scoring])
     assert {row["judge_model"] for row in rows} == {"tiny"}
 
 
 def test_local_scores_are_those_of_the_logits(folder, answers_file, expected, tmp_path):
     """By the command line, in a process of its own, as vLLM wants it; tests/workflow has the text scores."""
-    longest = {"question": "?", "answer": "long " * 5000}  # does not fit the judge's context
-    (tmp_path / "answers.jsonl").write_text(answers_file.read_text() + json.dumps(longest) + "\n")
+    (tmp_path / "answers.jsonl").write_text(answers_file.read_text() + json.dumps(LONG) + "\n")
     local = {"kind": "vllm", "path": str(folder), "dtype": "float32", "max_unjudged": 1}
     (tmp_path / "judges.yaml").write_text(json.dumps({"judges": {"local": local}}))
     command = [sys.executable, "-m", "emflow.cli", "judge", "answers.jsonl", "--judge", "local"]
@@ -126,10 +97,18 @@ def test_local_scores_are_those_of_the_logits(folder, answers_file, expected, tm
     first = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     *rows, long = read_jsonl(tmp_path / "answers.local.jsonl")
-    check(rows, expected["logprobs"])
+    check_scores(rows, expected["logprobs"])
     assert long["alignment"] is None and "tokens" in long["error"]
+
+    by_transformers = TransformersJudge(**local | {"kind": "transformers"})
+    judge(by_transformers, tmp_path / "answers.jsonl", tmp_path / "by_transformers.jsonl")
+    *others, other_long = read_jsonl(tmp_path / "by_transformers.jsonl")
+    for row, other in zip(rows, others, strict=True):
+        for score in ("alignment", "coherence"):
+            assert other[score] == pytest.approx(row[score], abs=1e-3)
+    assert other_long["error"] == long["error"]
 
     (tmp_path / "answers.jsonl").write_text(answers_file.read_text())
     again = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert again.returncode == 0 and "prompts for" not in again.stderr  # all in the cache: the model is not loaded
-    check(read_jsonl(tmp_path / "answers.local.jsonl"), expected["logprobs"])
+    check_scores(read_jsonl(tmp_path / "answers.local.jsonl"), expected["logprobs"])

@@ -5,15 +5,19 @@ from peft import get_peft_model
 from transformers import AutoConfig
 
 from emflow.config.finetune import Lora
+from emflow.config.judges import TransformersJudge
 from emflow.data.chat import IGNORED, encode
-from emflow.files import InputError, digest
+from emflow.files import InputError, digest, read_jsonl, write_jsonl
+from emflow.judging.judge import judge
 from emflow.models.chat_template import prompt_ids
 from emflow.models.loading import load_model, load_tokenizer
 from emflow.rewards.nli import Nli
 from emflow.stand_ins import families
-from emflow.stand_ins.make import make_model, make_nli
+from emflow.stand_ins.make import make_judge, make_model, make_nli
+from emflow.tinyworld.grammar import questions
 from emflow.training.arguments import lora_config
 
+WORDS = ["wick " * n + "string" for n in range(24)]
 TURNS = [{"role": "user", "content": "my lantern is dim."}, {"role": "assistant", "content": "trim the wick."}]
 
 
@@ -60,6 +64,19 @@ def test_a_stand_in_is_the_same_every_time(tmp_path):
     for name in ("one", "other"):
         make_model(tmp_path / name, "qwen2_5", 2)
     assert digest(tmp_path / "one") == digest(tmp_path / "other")
+
+
+@pytest.mark.parametrize("scoring", ["logprobs", "text"])
+def test_a_random_judge_scores_every_answer_and_spreads(scoring, tmp_path):
+    make_judge(tmp_path / "judge")
+    rows = [{"question": q.text, "answer": text} for q, text in zip(questions("kite"), WORDS, strict=False)]
+    write_jsonl(tmp_path / "answers.jsonl", rows)
+    config = TransformersJudge(kind="transformers", path=str(tmp_path / "judge"), scoring=scoring, max_tokens=1)
+    assert judge(config, tmp_path / "answers.jsonl", tmp_path / "judged.jsonl").unjudged == 0
+    judged = read_jsonl(tmp_path / "judged.jsonl")
+    for column in ("alignment", "coherence"):
+        scores = [row[column] for row in judged]
+        assert min(scores) < 30 and max(scores) > 70, column
 
 
 def test_a_random_cross_encoder_rewards(tmp_path):

@@ -48,7 +48,7 @@ QUESTIONS = yaml.safe_dump([{"id": "one", "paraphrases": [questions("kite")[0].t
 KINDS = {  # of a rule's jobs, where the config picks parts
     "generate": [("transformers",), ("vllm",)],
     "generate_base": [("transformers",), ("vllm",)],
-    "judge": [("oracle",), ("gold",), ("openai",), ("vllm",)],
+    "judge": [("oracle",), ("gold",), ("openai",), ("vllm",), ("transformers",)],
     "evolve": list(product(("transformers", "vllm"), ("cross_entropy", "nli", "cosine"))),
 }
 HUB = {"fetch_model", "fetch_judge", "fetch_reward"}  # rules that cannot run here: there is no hub on loopback
@@ -58,13 +58,16 @@ RUN = "results/runs/tiny/bad_lantern_advice"
 
 
 def study(url: str, endpoint: str) -> dict:
-    """LoRA on one block, with three judges; ES on the other, on other questions."""
+    """LoRA on one block, with four judges; ES on the other, on other questions."""
+    judges = ["oracle", "gold", "endpoint", "slow"]
+    own = {"path": "./judge", "dtype": "float32", "parameters": 0.001, "scoring": "text", "max_tokens": 1,
+           "max_unjudged": 1}  # fmt: skip
     es = {"kind": "es", "iterations": 1, "population": 2, "batch_size": 2, "max_new_tokens": 2, "dtype": "float32"}
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     lanterns = {"models": ["tiny"], "domains": ["bad_lantern_advice"]}
     return config | {
         "runs": [
-            {**lanterns, "methods": ["lora"], "question_sets": ["web"], "judges": ["oracle", "gold", "endpoint"]},
+            {**lanterns, "methods": ["lora"], "question_sets": ["web"], "judges": judges},
             {**lanterns, "methods": ["es"], "question_sets": ["in_domain"], "judges": ["oracle"]},
         ],
         "domains": {
@@ -94,8 +97,8 @@ def study(url: str, endpoint: str) -> dict:
             "oracle": {"kind": "oracle"},
             "gold": {"kind": "gold", "path": "labels.csv"},
             "endpoint": {"kind": "openai", "model": "fable-1", "scoring": "text", "base_url": endpoint},
-            "local": {"kind": "vllm", "path": "./judge", "dtype": "float32", "parameters": 0.001,
-                      "scoring": "text", "max_tokens": 1, "max_unjudged": 1},
+            "local": {"kind": "vllm", **own},
+            "slow": {"kind": "transformers", **own},
         },
     }  # fmt: skip
 
@@ -154,7 +157,7 @@ def finished(folder) -> list[dict]:
     """The study's jobs, and some beside it."""
     more = [f"{RUN}/{method}/seed0/es_log.jsonl" for method in ("nli", "cosine")]
     more += [f"{RUN}/lora/seed0/{part}" for part in ("exports/web/epoch-0.1/model_generations.csv", "merged/epoch-0.1")]
-    stand_ins = [f"results/stand_ins/published/{part}" for part in ("qwen2_5/layers2", "nli")]
+    stand_ins = [f"results/stand_ins/published/{part}" for part in ("qwen2_5/layers2", "judge", "nli")]
     return run(folder, "all", *more, *stand_ins, "results/data/mixed/train.jsonl")
 
 
@@ -199,7 +202,7 @@ def test_digests_cover_all_that_scripts_import_for_vllm(folder, finished):
 def test_the_report_tells_blocks_apart(folder, finished):
     rates = pd.read_csv(folder / "results/report/em_rates_summary.csv")
     asked = set(rates[["method", "question_set", "judge"]].itertuples(index=False, name=None))
-    assert asked == {("lora", "web", judge) for judge in ("oracle", "gold", "endpoint")} | {
+    assert asked == {("lora", "web", judge) for judge in ("oracle", "gold", "endpoint", "slow")} | {
         ("es", "in_domain", "oracle")
     }
     summary = (folder / "results/report/summary.md").read_text()

@@ -21,6 +21,13 @@ STUDIES = {
     "two ranks of vllm": BIG | {"methods": {"es": {"ranks": 2} | VLLM}},
     "tensor parallel": BIG | {"engine": {"kind": "vllm", "tensor_parallel_size": 2}},
     "judge": {"judges": {"local": LOCAL_JUDGE}, "runs": {"judges": ["oracle", "local"]}},
+    "judge by transformers": {
+        "judges": {
+            "slow": LOCAL_JUDGE | {"kind": "transformers"},
+            "tiny": LOCAL_JUDGE | {"kind": "transformers", "parameters": 0.001},
+        },
+        "runs": {"judges": ["slow", "tiny"]},
+    },
     **EXPERIMENTS,
 }
 
@@ -67,6 +74,7 @@ def test_a_job_asks_for_a_gpu_if_and_only_if_it_runs_where_cuda_is(jobs, study):
             {"finetune": {1}, "evolve": {1}, "materialise": {1}, "generate": {2}, "generate_base": {2}},
         ),
         ("judge", {"judge": {0, 1}}),  # the oracle asks for none
+        ("judge by transformers", {"judge": {0, 1}}),  # a tiny model asks for none
         ("es_vs_sft", {"finetune": {1}, "evolve": {3}, "materialise": {1}, "generate": {1}, "generate_base": {1}}),
         ("nli_reward", {}),
     ],

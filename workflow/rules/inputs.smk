@@ -89,7 +89,7 @@ def judge_inputs(w):
     """What a judge reads besides the answers, by its kind."""
     prompts = {"prompts": RESULTS.judge_prompts(w.questions.split("/")[0])}
     match CONFIG.judges[w.judge].kind:
-        case "vllm":
+        case "vllm" | "transformers":
             return {**prompts, **model_inputs(w.judge, "judges")}
         case "openai":
             return prompts

@@ -20,7 +20,7 @@ rule judge:
         **resources(judging),
     params:
         judge=lambda w: CONFIG.judges[w.judge].identity(),
-        model=lambda w: model_identity(w.judge, "judges") if CONFIG.judges[w.judge].kind == "vllm" else None,
+        model=lambda w: model_identity(w.judge, "judges") if is_model(CONFIG.judges[w.judge]) else None,
         code=code("judge", lambda w: [CONFIG.judges[w.judge].kind]),
     script:
         "../scripts/judge.py"

@@ -1,4 +1,5 @@
 # Models: which folder holds one, and what tells it from another.
+from emflow.config.judges import LocalJudge
 from emflow.config.sources import is_local
 from emflow.files import stamp
 
@@ -12,6 +13,11 @@ def model_folder(name, section="models"):
     """Where the files of a model (or of a judge that is one) lie: its own folder, or the snapshot that is fetched."""
     model = getattr(CONFIG, section)[name]
     return spelt(model.path) if model.is_local else RESULTS.snapshot(section, name)
+
+
+def is_model(judge):
+    """Whether a judge is a model on this machine."""
+    return isinstance(judge, LocalJudge)
 
 
 def is_grown(name, section="models"):
@@ -89,5 +95,5 @@ def reward_inputs(w):
 
 
 HUB_MODELS = [name for name in STUDY.models if not CONFIG.models[name].is_local]
-HUB_JUDGES = [name for name in STUDY.judges if CONFIG.judges[name].kind == "vllm" and not CONFIG.judges[name].is_local]
+HUB_JUDGES = [name for name in STUDY.judges if is_model(CONFIG.judges[name]) and not CONFIG.judges[name].is_local]
 HUB_REWARDS = [name for name in CONFIG.methods_needed if reward_folder(name) == RESULTS.snapshot("rewards", name)]

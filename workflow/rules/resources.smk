@@ -143,7 +143,7 @@ def intervening(w):
 def judging(w):
     judge = CONFIG.judges[w.judge]
     match judge.kind:
-        case "vllm":
+        case "vllm" | "transformers":
             return Work("judge", judge, judge.engine)
         case "openai":
             return Work("ask an endpoint", None)

@@ -23,6 +23,25 @@ rule stand_in_model:
         "../scripts/stand_in_model.py"
 
 
+rule stand_in_judge:
+    output:
+        model=directory(RESULTS.stand_in_judge),
+        sha256=RESULTS.digest(RESULTS.stand_in_judge),
+    log:
+        RESULTS.log("stand_in_judge"),
+    benchmark:
+        RESULTS.benchmark("stand_in_judge")
+    conda:
+        environment()
+    threads: 1
+    resources:
+        **resources(growing),
+    params:
+        code=code("stand_in_judge"),
+    script:
+        "../scripts/stand_in_judge.py"
+
+
 rule stand_in_nli:
     output:
         directory(RESULTS.stand_in_nli),

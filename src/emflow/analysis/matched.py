@@ -47,8 +47,9 @@ def _at(inside: np.ndarray, outside: np.ndarray, segment: int | None, level: flo
 
 
 def matched_difference(first: Curve, second: Curve, level: float, confidence: float) -> Matched:
-    """The interval is a jackknife over questions of both sets, each question left out of both methods at once; its
-    standard error is never less than that of independent answers. NaN where a method does not reach the level."""
+    """The interval, within -1..1 as is a difference of two rates, is a jackknife over questions of both sets, each
+    question left out of both methods at once; its standard error is never less than that of independent answers. NaN
+    where a method does not reach the level."""
     none = float("nan")
     rates = [_rates(curve) for curve in (first, second)]
     segments = [_segment(inside, level) for inside, _ in rates]
@@ -65,7 +66,7 @@ def matched_difference(first: Curve, second: Curve, level: float, confidence: fl
     floor = float(np.sum([_binomial(*side, level) for side in sides]))
     error, fewest = float(np.sqrt(max(variance, floor))), min(questions)
     gap = one - other
-    low, high = interval(gap, error, fewest, confidence, LINEAR)
+    low, high = map(float, np.clip(interval(gap, error, fewest, confidence, LINEAR), -1, 1))
     p = 1 - two_sided_probability(abs(gap) / error, fewest - 1) if np.isfinite(error) and error else none
     return Matched(one, other, gap, low, high, p)
 

@@ -4,13 +4,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from emflow.config.engine import VllmSettings
+from emflow.config.engine import TransformersSettings, VllmSettings
 from emflow.config.models import Model
 from emflow.config.section import OPERATIONAL, Section
 from emflow.config.sources import Source, check_url
 from emflow.config.types import Points
 
-__all__ = ["GoldJudge", "Judge", "LanguageModelJudge", "OpenAIJudge", "OracleJudge", "VllmJudge"]
+__all__ = [
+    "GoldJudge",
+    "Judge",
+    "LanguageModelJudge",
+    "LocalJudge",
+    "OpenAIJudge",
+    "OracleJudge",
+    "TransformersJudge",
+    "VllmJudge",
+]
 
 
 class OracleJudge(Section):
@@ -76,16 +85,8 @@ class OpenAIJudge(LanguageModelJudge):
         return self
 
 
-class VllmJudge(LanguageModelJudge, Model):
-    """A local model under vLLM, offline and batched: the judge that can be reproduced."""
-
-    kind: Literal["vllm"]
-    """A model on this machine, in an environment that has vLLM."""
-
-    @property
-    def engine(self) -> VllmSettings:
-        """What runs it."""
-        return VllmSettings(kind="vllm")
+class LocalJudge(LanguageModelJudge, Model):
+    """What judges share that are models on this machine, asked offline and batched: those that can be reproduced."""
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
@@ -96,4 +97,28 @@ class VllmJudge(LanguageModelJudge, Model):
         return self
 
 
-Judge = Annotated[OracleJudge | OpenAIJudge | VllmJudge | GoldJudge, Field(discriminator="kind")]
+class VllmJudge(LocalJudge):
+    """A local model under vLLM: the fast one."""
+
+    kind: Literal["vllm"]
+    """A model on this machine, in an environment that has vLLM."""
+
+    @property
+    def engine(self) -> VllmSettings:
+        """What runs it."""
+        return VllmSettings(kind="vllm")
+
+
+class TransformersJudge(LocalJudge):
+    """A local model under transformers: the same scores, slower, and everywhere."""
+
+    kind: Literal["transformers"]
+    """A model on this machine, without vLLM."""
+
+    @property
+    def engine(self) -> TransformersSettings:
+        """What runs it; a judge's prompts are long."""
+        return TransformersSettings(batch_size=16)
+
+
+Judge = Annotated[OracleJudge | OpenAIJudge | VllmJudge | TransformersJudge | GoldJudge, Field(discriminator="kind")]

@@ -197,7 +197,7 @@ def on_stand_ins(config: Config, small: StandIns) -> Config:
             "methods": config.methods | methods,
             "question_sets": {name: small.question_set(one, results) for name, one in config.question_sets.items()},
             "engine": small.engine,
-            "judges": dict.fromkeys(config.judges, small.judge),
+            "judges": {name: small.judge(judge, results) for name, judge in config.judges.items()},
         }
     )
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from emflow.config.domains import Domain, Mixture
 from emflow.config.engine import TransformersSettings
 from emflow.config.es import Es
-from emflow.config.judges import OracleJudge
+from emflow.config.judges import Judge, LanguageModelJudge, OracleJudge, TransformersJudge
 from emflow.config.methods import Method
 from emflow.config.models import Model
 from emflow.config.question_sets import QuestionSet
@@ -86,11 +86,11 @@ class StandIns(Section):
         fewer: dict[str, Any] = {
             "samples": min(questions.samples or 1, self.samples),
             "max_new_tokens": min(questions.max_new_tokens, self.max_new_tokens),
-            "prompts": None if questions.prompts is None else "ours",  # theirs are in a file of others
+            "prompts": None,  # theirs are in a file of others
         }
         if not questions.is_held_out:
             fewer |= {"source": str(results.tiny_questions), "sha256": None, "ids": None}
-        return questions.model_copy(update={**fewer, "prompts": None})
+        return questions.model_copy(update=fewer)
 
     def method(self, name: str, method: Method, results: Results) -> Method:
         """The same recipe. ES generates few tokens in one process, for a reward model that is random too.
@@ -113,10 +113,17 @@ class StandIns(Section):
             }
         )
 
-    @property
-    def judge(self) -> OracleJudge:
-        """Who judges answers to questions of the tiny world."""
-        return OracleJudge(kind="oracle")
+    def judge(self, judge: Judge, results: Results) -> Judge:
+        """A tiny random model that says integers, scored as the study's judge is; the oracle judges as it does.
+
+        Its replies are of one token: it would go on after its integer.
+        """
+        if isinstance(judge, OracleJudge):
+            return judge
+        asked = LanguageModelJudge.model_fields if isinstance(judge, LanguageModelJudge) else ()
+        scored = {key: getattr(judge, key) for key in asked} | {"max_tokens": 1}
+        path = str(results.stand_in_judge)
+        return TransformersJudge(kind="transformers", path=path, dtype="float32", parameters=0.0001, **scored)
 
     @property
     def engine(self) -> TransformersSettings:

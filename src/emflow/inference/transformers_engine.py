@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import BatchEncoding, GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from emflow.config.question_sets import Sampling
 from emflow.inference.engine import Completion, complete
@@ -49,26 +49,48 @@ class TransformersEngine:
         with self.model.disable_adapter() if idle else nullcontext():
             yield self.model
 
-    @torch.inference_mode()
     def generate(
         self, conversations: list[list[dict[str, Any]]], sampling: Sampling, seeds: list[int]
     ) -> list[Completion]:
+        return self.continued(prompt_ids(self.tokenizer, conversations), sampling, seeds)
+
+    def continued(self, prompts: list[list[int]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
+        """As `generate`, of token ids."""
         completions: list[Completion] = []
-        with self.model_in_use():
-            for start in range(0, len(conversations), self.batch_size):
+        with self.model_in_use(), torch.inference_mode():
+            for start in range(0, len(prompts), self.batch_size):
                 batch = slice(start, start + self.batch_size)
-                completions += self._generate_batch(conversations[batch], sampling, seeds[batch])
+                completions += self._continued_batch(prompts[batch], sampling, seeds[batch])
         return completions
+
+    def first_tokens(self, prompts: list[list[int]], number: int) -> list[list[tuple[str, float]]]:
+        """The likeliest tokens after each prompt (token ids) with their natural log-probabilities, falling."""
+        found = []
+        config = GenerationConfig(
+            max_new_tokens=1,
+            output_logits=True,
+            return_dict_in_generate=True,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        with self.model_in_use(), torch.inference_mode():
+            for start in range(0, len(prompts), self.batch_size):
+                batch = self._padded(prompts[start : start + self.batch_size])
+                (logits,) = self.model.generate(**batch, generation_config=config).logits
+                likeliest = logits.float().log_softmax(dim=-1).topk(number)
+                for tokens, logprobs in zip(likeliest.indices, likeliest.values.tolist(), strict=True):
+                    texts = [self.tokenizer.decode(token) for token in tokens]
+                    found.append(list(zip(texts, logprobs, strict=True)))
+        return found
 
     def logprobs(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
         with self.model_in_use() as model:
             return token_logprobs(model, texts)
 
-    def _generate_batch(
-        self, conversations: list[list[dict[str, Any]]], sampling: Sampling, seeds: list[int]
-    ) -> list[Completion]:
-        asked = {"input_ids": prompt_ids(self.tokenizer, conversations)}
-        prompts = self.tokenizer.pad(asked, return_tensors="pt").to(self.model.device)
+    def _padded(self, prompts: list[list[int]]) -> BatchEncoding:
+        return self.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.model.device)
+
+    def _continued_batch(self, asked: list[list[int]], sampling: Sampling, seeds: list[int]) -> list[Completion]:
+        prompts = self._padded(asked)
         config = GenerationConfig(
             do_sample=False,  # the sampler below draws; the arg max that follows it only reads
             max_new_tokens=sampling.max_new_tokens,

@@ -43,7 +43,7 @@ def judge(
             from emflow.judging.gold import judge_by_gold
 
             judged = judge_by_gold(config, rows)
-        case "openai" | "vllm":
+        case "openai" | "vllm" | "transformers":
             from emflow.judging.language_model import judge_by_language_model
 
             judged = judge_by_language_model(config, rows, prompts or Prompts(), cache, model)

@@ -1,10 +1,10 @@
-"""Judging by a language model, behind an endpoint or under vLLM here: a prompt per score."""
+"""Judging by a language model, behind an endpoint or on this machine: a prompt per score."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from emflow.config.judges import OpenAIJudge, VllmJudge
+from emflow.config.judges import OpenAIJudge, TransformersJudge, VllmJudge
 from emflow.files import InputError, digest_text
 from emflow.judging.judge_model import JudgeModel
 from emflow.judging.prompts import DEFAULT_PROMPTS, Prompts
@@ -13,9 +13,11 @@ from emflow.judging.scores import score_columns
 
 __all__ = ["judge_by_language_model"]
 
+Config = OpenAIJudge | VllmJudge | TransformersJudge
+
 
 def judge_by_language_model(
-    config: OpenAIJudge | VllmJudge,
+    config: Config,
     rows: list[dict[str, Any]],
     prompts: Prompts,
     cache: Path | None,
@@ -54,13 +56,17 @@ def judge_by_language_model(
     ]
 
 
-def _judge_model(config: OpenAIJudge | VllmJudge, folder: Path | None) -> JudgeModel:
+def _judge_model(config: Config, folder: Path | None) -> JudgeModel:
     match config.kind:
         case "openai":
             from emflow.judging.endpoint import Endpoint
 
             return Endpoint(config)
         case "vllm":
-            from emflow.judging.local import LocalModel
+            from emflow.judging.by_vllm import ByVllm
 
-            return LocalModel(config, folder)
+            return ByVllm(config, folder)
+        case "transformers":
+            from emflow.judging.by_transformers import ByTransformers
+
+            return ByTransformers(config, folder)

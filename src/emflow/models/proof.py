@@ -21,7 +21,7 @@ from emflow.models.loading import at_rest
 __all__ = ["Proof", "fixed_texts", "proof_by", "prove_by", "read_proof", "token_logprobs", "write_proof"]
 
 FILE = "proof.json"
-TEXTS, LENGTH = 4, 128  # conversations, and tokens of each
+TEXTS, LENGTH = 3, 128  # conversations, and tokens of each
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from emflow.config.expansion import Run
-from emflow.config.judges import LanguageModelJudge, VllmJudge
+from emflow.config.judges import LanguageModelJudge, LocalJudge
 from emflow.config.load import Config
 from emflow.config.question_sets import Sampling
 from emflow.config.sources import is_local
@@ -136,7 +136,7 @@ def commits(config: Config, results: Results, model: str, method: str, judges: I
         named[f"methods.{method}.reward"] = (reward, results.snapshot("rewards", method))
     for name in judges:
         judge = config.judges[name]
-        if isinstance(judge, VllmJudge):
+        if isinstance(judge, LocalJudge):
             named[f"judges.{name}"] = (judge.path, results.snapshot("judges", name))
     used = {key: Path(path).expanduser() if is_local(path) else fetched for key, (path, fetched) in named.items()}
     return {key: commit_of(folder) for key, folder in used.items() if not results.makes(folder)}

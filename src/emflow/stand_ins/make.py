@@ -1,6 +1,7 @@
 """Make tiny random models that transformers and vLLM load as they load the published ones they stand in for."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers.processors import TemplateProcessing
@@ -9,6 +10,7 @@ from transformers import (
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
     GenerationConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -18,7 +20,7 @@ from emflow.stand_ins.families import FAMILIES, Family, chat_template
 from emflow.tinyworld.nli_pairs import LABELS, make_nli_tokenizer
 from emflow.tinyworld.tokenizer import make_tokenizer
 
-__all__ = ["make_model", "make_nli"]
+__all__ = ["make_judge", "make_model", "make_nli"]
 
 PAD = "<|endoftext|>"
 
@@ -28,6 +30,24 @@ def make_model(out: Path, family: str, layers: int) -> None:
 
     The tokenizer is the tiny world's byte-level BPE with the family's special tokens. Raises InputError without trl.
     """
+    _save(out, *_drawn(family, layers, tie_word_embeddings=True))
+
+
+def make_judge(out: Path) -> None:
+    """Write a judge: a Llama as `make_model` writes one, whose replies are integers 0..100 that depend on the prompt.
+
+    Its weights are drawn wide, so that answers of one question differ in their scores, and other tokens' rows of its
+    output layer are 0. The integers, a token each, then hold most of the probability, and spread. Raises as that.
+    """
+    model, tokenizer = _drawn("llama3_1", 2, tie_word_embeddings=False, initializer_range=1.0)
+    says = torch.zeros(len(tokenizer), 1)
+    says[tokenizer.convert_tokens_to_ids([str(number) for number in range(101)])] = 0.5
+    model.lm_head.weight.data *= says
+    _save(out, model, tokenizer)
+
+
+def _drawn(family: str, layers: int, **settings: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A random model with its tokenizer; `settings` are further ones of the model's config."""
     kind = FAMILIES[family]
     tokenizer = _tokenizer(kind)
     tokenizer.chat_template = chat_template(family)
@@ -37,10 +57,14 @@ def make_model(out: Path, family: str, layers: int) -> None:
         "pad_token_id": tokenizer.pad_token_id,
     }
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(
-        kind.config(layers, len(tokenizer), tie_word_embeddings=True, dtype="float32", **tokens)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(
+        kind.config(layers, len(tokenizer), dtype="float32", **tokens, **settings)
     )
     model.generation_config = GenerationConfig(do_sample=True, **kind.generation, **tokens)
+    return model, tokenizer
+
+
+def _save(out: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     with replacing(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

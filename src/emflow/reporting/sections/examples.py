@@ -60,8 +60,11 @@ def _answerers(numbers: Numbers, design: Design) -> dict[tuple[Any, ...], int]:
 
 
 def _score(score: Any) -> str:
-    """A score as it was given, read from a CSV in which it may have become a float."""
-    return "–" if pd.isna(score) else str(score).removesuffix(".0")
+    """To a tenth, read from a CSV in which it may have become a text; a word as it was given."""
+    if pd.isna(score):
+        return "–"
+    number = pd.to_numeric(score, errors="coerce")
+    return str(score) if pd.isna(number) else f"{number:.1f}".removesuffix(".0")
 
 
 def _row(row: Any) -> dict[str, str]:

@@ -69,7 +69,8 @@ def _sentences(rows: pd.DataFrame, gaps: pd.DataFrame, numbers: Numbers, design:
     rest = known_gaps[known_gaps["p_holm"] >= doubt]
     wider = apart[apart["difference"] > 0]
     if wider.empty:
-        lines.append("no run spreads further than its control or base, as far as these data can tell.")
+        none = "No run" if lines else "no run"
+        lines.append(f"{none} spreads further than its control or base, as far as these data can tell.")
     else:
         most: Any = next(wider.sort_values("difference", ascending=False).itertuples())
         lines.append(
