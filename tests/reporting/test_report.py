@@ -14,8 +14,10 @@ from emflow.paths import ReportFolder
 from emflow.reporting.design import Design
 from emflow.reporting.report import write_report
 from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.bases import bases
 from emflow.reporting.sections.examples import examples
 from emflow.reporting.sections.headline import headline
+from emflow.reporting.sections.methods import between_methods, methods
 from emflow.reporting.sections.published import published, published_numbers
 from emflow.reporting.sections.seeds import over_seeds
 from emflow.reporting.tabulate import numbers_of_answers
@@ -124,6 +126,38 @@ def values(path: Path) -> set[float]:
 def is_in(number: str, found: set[float]) -> bool:
     value, digits = float(number.replace(",", "").replace("−", "-")), len(number.partition(".")[2])
     return any(abs(value - other) <= 0.5001 * 10**-digits for other in found)
+
+
+def test_methods_at_their_last_checkpoints_are_compared_by_question_and_corrected():
+    rates = {"free": {"lora": 0.5, "es": 0.1, "full": 0.5}, "other": {"lora": 0.3, "es": 0.3, "full": 0.3}}
+    last = [
+        answers(rate, method=method, domain=domain, question_set=name)
+        for name, of_methods in rates.items()
+        for domain in ("bad", "good")
+        for method, rate in of_methods.items()
+    ]
+    early = answers(1.0, method="es", checkpoint="epoch-0.5", step=4, epoch=0.5)
+    numbers = numbers_of_answers(pd.concat([*last, early, answers(0.05, **BASE)]), DEFINITIONS, 0.95)
+    gaps = between_methods(numbers, DESIGN)
+    assert len(gaps) == 6 and set(gaps["domain"]) == {"bad"}  # three pairs on each set; the control is left out
+    found = gaps.set_index(["question_set", "method", "other"])
+    clear = found.loc[("free", "lora", "es")]
+    assert clear["difference"] == pytest.approx(0.4) and clear["lo"] > 0.2 and clear["p_holm"] < 0.05
+    assert clear["p_holm"] == pytest.approx(min(1, 6 * gaps["p"].min()))
+    assert (gaps[gaps["question_set"] == "other"]["p_holm"] == 1).all()
+    section = methods(numbers, DESIGN)
+    assert "the number of comparisons of this table, 6 " in section.parts[0]
+    assert methods(numbers_of_answers(answers(0.5), DEFINITIONS, 0.95), DESIGN) is None
+
+
+def test_bases_stand_with_both_denominators_and_their_coherence():
+    lost = answers(0.5, **BASE).assign(coherence=[10] * 120 + [90] * 120)  # the misaligned half is incoherent
+    numbers = numbers_of_answers(pd.concat([lost, answers(0.5)]), DEFINITIONS, 0.95)
+    (table,) = (part for part in bases(numbers, DESIGN).parts if isinstance(part, ShownTable))
+    (row,) = table.shown.to_dict("records")
+    assert row["misaligned / counted"] == "0 / 120" and row["EM rate % [over questions]"].startswith("0.0 [0.0, ")
+    assert (row["of all judged %"], row["coherent %"], row["mean coherence"]) == ("0.0", "50.0", "50.0")
+    assert bases(numbers_of_answers(answers(0.5), DEFINITIONS, 0.95), DESIGN) is None
 
 
 def test_over_seeds_by_hand():

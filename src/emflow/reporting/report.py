@@ -11,6 +11,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.sections.agreement import agreement
+from emflow.reporting.sections.bases import bases
 from emflow.reporting.sections.controls import controls
 from emflow.reporting.sections.costs import costs
 from emflow.reporting.sections.definitions import definitions
@@ -23,6 +24,7 @@ from emflow.reporting.sections.instruments import instruments
 from emflow.reporting.sections.interventions import interventions
 from emflow.reporting.sections.losses import limits, losses
 from emflow.reporting.sections.matched import matched
+from emflow.reporting.sections.methods import methods
 from emflow.reporting.sections.models import models
 from emflow.reporting.sections.provenance import provenance
 from emflow.reporting.sections.published import published
@@ -41,9 +43,11 @@ SECTIONS: tuple[Callable[[Numbers, Design], ReportSection | None], ...] = (
     study_design,
     instruments,
     deviations,
+    bases,
     rates,
     trajectories,
     controls,
+    methods,
     seeds,
     matched,
     models,
