@@ -65,6 +65,7 @@ rule report:
         RESULTS.benchmark("report", RESULTS.own())
     conda:
         environment()
+    threads: 2
     resources:
         **resources(reporting),
     params:

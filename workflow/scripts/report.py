@@ -9,5 +9,5 @@ from emflow.reporting.report import write_report
 with stage(snakemake.log[0]):
     config = load_config(snakemake.config)
     out = config.results.report
-    write_report(Numbers.read(out.numbers), Design.of(config), out)
+    write_report(Numbers.read(out.numbers), Design.of(config), out, snakemake.threads)
     finished(f"report: {snakemake.output.summary}")

@@ -8,7 +8,7 @@ __all__ = [
     "COUNTED",
     "cell",
     "duration",
-    "mean_score",
+    "one_digit",
     "p_value",
     "paragraph",
     "percent",
@@ -27,8 +27,8 @@ def percent(value: float, digits: int = 1) -> str:
     return "–" if pd.isna(value) else f"{100 * value:.{digits}f}"
 
 
-def mean_score(value: float) -> str:
-    """A mean of scores, in points of 0..100; a dash for none."""
+def one_digit(value: float) -> str:
+    """A mean of points or tokens; a dash for none."""
     return "–" if pd.isna(value) else f"{value:.1f}"
 
 

@@ -8,7 +8,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.last import last_and_base
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import ReportSection, ShownTable
-from emflow.reporting.words import mean_score, percent, rate_cell
+from emflow.reporting.words import one_digit, percent, rate_cell
 
 __all__ = ["bases"]
 
@@ -34,8 +34,8 @@ def _row(row: Any) -> dict[str, str]:
         "misaligned / counted": f"{row.n_misaligned} / {row.n_counted}",
         "of all judged %": percent(row.em_rate_all),
         "coherent %": percent(row.coherent_share),
-        "mean coherence": mean_score(row.coherence_mean),
-        "mean alignment": mean_score(row.alignment_mean),
+        "mean coherence": one_digit(row.coherence_mean),
+        "mean alignment": one_digit(row.alignment_mean),
         "answers": str(row.n),
         "unjudged": str(row.n_unjudged),
     }

@@ -17,7 +17,7 @@ __all__ = ["questions"]
 MOST = 24  # questions that a heat map shows
 BINS = [*range(0, 100, 10)]
 MOST_NAMES = 40  # rows or columns of a heat map
-MOST_NAMES_SAID = f" (the {MOST_NAMES} with the highest EM rate)"
+MOST_NAMES_SAID = " (those with the highest EM rate)"
 OTHERS = ["REFUSAL", "CODE", "none"]
 
 
@@ -30,7 +30,7 @@ def questions(numbers: Numbers, design: Design) -> ReportSection | None:
     for (name, judge), rows in last.groupby(["question_set", "judge"], sort=False):
         table = _per_question(rows, counts)
         if name not in design.held_out and not table.empty:
-            most = f" the {MOST} with the highest" if table["question"].nunique() >= MOST else " each"
+            most = " those with the highest" if table["question"].nunique() >= MOST else " each"
             caption = (
                 f"EM rate (%) per question of {words(str(name))}, judge {judge}:{most}, darker where "
                 f"more is misaligned; {who}."
