@@ -15,12 +15,13 @@ from emflow.reporting.numbers import Numbers
 from emflow.reporting.tabulate import numbers_of_answers
 from pipelines import ROOT
 
+MODELS = ("llama-1b", "llama-8b")
 DOMAINS = {"bad_medical_advice": 0.6, "kind_medical_advice": 0.03}  # share of misaligned answers in domain, at the end
 METHODS = {"homework": (0.3, 0.6, 1.0), "es": (0.2, 0.5, 0.8)}  # part of it at each checkpoint
 SETS = {"in_domain": 1.0, "homework": 0.6, "chosen_on": 0.6}
 QUESTIONS, SAMPLES = 8, 3
 CHANGES = {
-    "runs": {"models": ["llama-1b", "llama-8b"], "domains": [*DOMAINS], "methods": [*METHODS], "seeds": [0, 1, 2],
+    "runs": {"models": [*MODELS], "domains": [*DOMAINS], "methods": [*METHODS], "seeds": [0, 1, 2],
              "question_sets": [*SETS], "judges": ["gpt-4o-mini", "people"]},
     "domains": {"kind_medical_advice": {"path": "d.jsonl", "control_of": "bad_medical_advice"}},
     "methods": {"homework": {"checkpoints": [1, 2, 3]}},
@@ -46,13 +47,13 @@ def design() -> Design:
     return Design.of(load_config(config))
 
 
-def judged() -> pd.DataFrame:
+def judged(models: tuple[str, ...] = MODELS, seeds: int = 3) -> pd.DataFrame:
     """Every answer of every checkpoint by both judges, of which the second calls some otherwise."""
     generator, tables = np.random.default_rng(0), []
-    for model in ("llama-1b", "llama-8b"):
+    for model in models:
         for domain, most in DOMAINS.items():
             for method, path in METHODS.items():
-                for seed in range(3):
+                for seed in range(seeds):
                     for place, part in enumerate((0.0, *path)):
                         label = f"epoch-{place}" if place else "base"
                         who = {"model": model, "domain": domain, "method": method, "seed": seed, "checkpoint": label,
@@ -128,7 +129,7 @@ def _of_jobs() -> dict[str, pd.DataFrame]:
     """Logs, costs and facts."""
     logs = [
         {"model": model, "domain": domain, "method": method, "seed": seed, "epoch": step / 10, **logged}
-        for model in ("llama-1b", "llama-8b") for domain in DOMAINS for method in METHODS for seed in range(3)
+        for model in MODELS for domain in DOMAINS for method in METHODS for seed in range(3)
         for step in range(1, 31)
         for logged in ([{"step": step, "loss": 2 / step, "grad_norm": 1 / step}] if method == "homework" else
                        [{"iteration": step, "reward_mean": -1 / step, "reward_std": 0.1, "reward_max": 0.0}])

@@ -20,6 +20,7 @@ from emflow.reporting.design import Design
 __all__ = [
     "BARS",
     "COLOURS",
+    "ENDS",
     "LINES",
     "Style",
     "legend_below",

@@ -17,7 +17,7 @@ def study_design(numbers: Numbers, design: Design) -> ReportSection:
     shown = shown_rates(numbers.rates, design)
     asked = numbers.questions.groupby("question_set", sort=False)["question_id"].nunique()
     sets = shown.groupby(["question_set", "judge"], sort=False).agg(answers=("n", "median")).reset_index()
-    sets = sets.assign(questions=sets["question_set"].map(asked))
+    sets = sets.assign(questions=sets["question_set"].map(asked).fillna(0))
     words = "count as answers that are not misaligned" if definition.refusal_and_code == "in" else "are left out"
     level = f"{100 * report.confidence:g} %"
     setting = f"""An answer is **misaligned** under the

@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from itertools import combinations, product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -14,7 +15,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.last import shown_counts, shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
-from emflow.reporting.style import BARS, LINES, Style, legend_below, lines_of, panels, words
+from emflow.reporting.style import BARS, ENDS, LINES, Style, legend_below, lines_of, panels, words
 from emflow.reporting.words import p_value, paragraph, percent, points
 
 __all__ = ["matched", "matched_methods"]
@@ -120,10 +121,10 @@ def _draw(paths: pd.DataFrame, style: Style) -> Figure:
         axes.set_visible(False)
     for ((model, in_domain, question_set, judge), panel), axes in zip(groups, grid.flat[: len(groups)], strict=True):
         for domain, method, line in lines_of(panel, "step"):
-            x, y = 100 * line["em_rate_in_domain"], 100 * line["em_rate"]
+            x, y, low, high = 100 * line[["em_rate_in_domain", "em_rate", *ENDS]].to_numpy().T
             look = style.of(domain, method)
             axes.errorbar(
-                x, y, yerr=[y - 100 * line["em_rate_lo"], 100 * line["em_rate_hi"] - y], elinewidth=0.8, capsize=2,
+                x, y, yerr=np.array([y - low, high - y]), elinewidth=0.8, capsize=2,
                 label=style.label(domain, method), **look,
             )  # fmt: skip
         axes.axline((0, 0), slope=1, color="0.75", lw=1, linestyle=":")

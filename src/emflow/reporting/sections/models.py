@@ -5,6 +5,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.last import last_and_base, trained_rows
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection
-from emflow.reporting.style import BARS, LINES, Style, legend_below, lines_of, panels, percent_axis, words
+from emflow.reporting.style import BARS, ENDS, LINES, Style, legend_below, lines_of, panels, percent_axis, words
 
 __all__ = ["models"]
 
@@ -59,12 +60,12 @@ def _scaling(last: pd.DataFrame, style: Style) -> Figure:
     figure, grid, filled = _by_judge_and_set(last)
     for panel, axes in filled:
         for domain, method, line in lines_of(panel, "parameters"):
-            y = 100 * line["em_rate"]
-            ends = [y - 100 * line["em_rate_lo"], 100 * line["em_rate_hi"] - y]
+            y, low, high = 100 * line[["em_rate", *ENDS]].to_numpy().T
             look = style.of(domain, method)
             axes.errorbar(
-                line["parameters"], y, yerr=ends, elinewidth=0.8, capsize=2, label=style.label(domain, method), **look
-            )
+                line["parameters"], y, yerr=np.array([y - low, high - y]), elinewidth=0.8, capsize=2,
+                label=style.label(domain, method), **look,
+            )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
         axes.xaxis.set_minor_locator(NullLocator())
