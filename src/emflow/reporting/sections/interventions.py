@@ -12,7 +12,7 @@ from emflow.reporting.last import shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import COLOURS, panels, words
-from emflow.reporting.words import one_digit, paragraph, percent, rate_cell, run_name
+from emflow.reporting.words import one_digit, paragraph, percent, rate_cell, run_name, span
 
 __all__ = ["evaluated", "interventions"]
 
@@ -32,8 +32,8 @@ def interventions(numbers: Numbers, design: Design) -> ReportSection | None:
         are (none) and under interventions. What lies among the random directions is what ablating any direction
         does.""")
     caption = (
-        f"EM rate under each intervention; bars are {level} intervals over questions, a grey dot is one random "
-        "direction, a cross the share of coherent answers."
+        f"EM rate under each intervention, over {span(rows['n_counted'])} answers; bars are {level} intervals over "
+        "questions, a grey dot is one random direction, a cross the share of coherent answers."
     )
     spans = "Of random directions: the least to the most."
     table = _variants(rows)

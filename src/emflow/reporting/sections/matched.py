@@ -16,7 +16,7 @@ from emflow.reporting.last import shown_counts, shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import BARS, ENDS, LINES, Style, legend_below, lines_of, panels, words
-from emflow.reporting.words import p_value, paragraph, percent, points
+from emflow.reporting.words import p_value, paragraph, percent, points, span
 
 __all__ = ["matched", "matched_methods"]
 
@@ -47,7 +47,8 @@ def matched(numbers: Numbers, design: Design) -> ReportSection:
     if not paths.empty:
         style = Style(design, numbers.rates)
         caption = (
-            f"Out-of-domain against in-domain EM rate, from the base over each checkpoint, {LINES}; bars are "
+            f"Out-of-domain EM rate (over {span(paths['n_counted'])} answers at each checkpoint) against the in-domain "
+            f"one (over {span(paths['n_counted_in_domain'])}), from the base on: {LINES}; bars are "
             f"{100 * design.report.confidence:g} % {BARS}. Where lines lie on each other, methods "
             "spread equally far for what they have learned."
         )
@@ -103,11 +104,11 @@ def _paths(numbers: Numbers, design: Design) -> pd.DataFrame:
     shown = shown_rates(numbers.rates, design)
     shown = shown[~shown["domain"].map(design.is_control).astype(bool)]
     keys = [*GROUP, "method", "checkpoint", "step"]
-    inside = shown.loc[shown["question_set"].isin(design.held_out), [*keys, "question_set", "em_rate"]]
+    columns = ["question_set", "em_rate", "n_counted"]
+    inside = shown.loc[shown["question_set"].isin(design.held_out), [*keys, *columns]]
     outside = shown[~shown["question_set"].isin(design.held_out)]
-    both = outside[[*keys, "question_set", "em_rate", "em_rate_lo", "em_rate_hi"]].merge(
-        inside.rename(columns={"em_rate": "em_rate_in_domain", "question_set": "in_domain"}), on=keys
-    )
+    names = {"em_rate": "em_rate_in_domain", "question_set": "in_domain", "n_counted": "n_counted_in_domain"}
+    both = outside[[*keys, *columns, *ENDS]].merge(inside.rename(columns=names), on=keys)
     return both.dropna(subset=["em_rate", "em_rate_in_domain"])
 
 

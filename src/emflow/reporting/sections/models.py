@@ -16,6 +16,7 @@ from emflow.reporting.last import last_and_base, trained_rows
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection
 from emflow.reporting.style import BARS, ENDS, LINES, Style, legend_below, lines_of, panels, percent_axis, words
+from emflow.reporting.words import span
 
 __all__ = ["models"]
 
@@ -31,11 +32,12 @@ def models(numbers: Numbers, design: Design) -> ReportSection | None:
     sizes = {} if design.config is None else {name: m.parameters for name, m in design.config.models.items()}
     sized = last.assign(parameters=last["model"].map(sizes).astype(float)).dropna(subset=["parameters"])
     if sized["parameters"].nunique() > 1:
-        caption = f"EM rate of last checkpoints by the model's size, {LINES}; bars are {level} {BARS}."
+        counted = f"over {span(sized['n_counted'])} answers each"
+        caption = f"EM rate of last checkpoints by the model's size, {counted}: {LINES}; bars are {level} {BARS}."
         pictures.append(Picture("scaling", sized, partial(_scaling, sized, style), caption))
     caption = (
-        "Coherent share against EM rate of last checkpoints: a recipe that breaks its model lies "
-        "low; controls are hollow."
+        f"Coherent share against EM rate of last checkpoints, over {span(last['n_counted'])} counted answers each: a "
+        "recipe that breaks its model lies low; controls are hollow."
     )
     pictures.append(Picture("coherence_against_em", last, partial(_against, last, style), caption))
     return ReportSection("Models", list(pictures))

@@ -12,6 +12,7 @@ from emflow.reporting.last import Counts, answerers, last_and_base, names_of, sh
 from emflow.reporting.numbers import ANSWERED, Numbers
 from emflow.reporting.section import Picture, ReportSection
 from emflow.reporting.style import panels, short_names, words
+from emflow.reporting.words import span
 
 __all__ = ["questions"]
 
@@ -34,7 +35,7 @@ def questions(numbers: Numbers, design: Design) -> ReportSection | None:
             most = " those with the highest" if table["question"].nunique() >= MOST else " each"
             caption = (
                 f"EM rate (%) per question of {words(str(name))}, judge {judge}:{most}, darker where "
-                f"more is misaligned; {who}."
+                f"more is misaligned; {who}, {span(table['n_counted'])} answers to a question."
             )
             pictures.append(
                 Picture(f"questions.{name}.{judge}", table, partial(_heat, table, words(str(name))), caption)
