@@ -14,8 +14,10 @@ from emflow.paths import ReportFolder
 from emflow.reporting.design import Design
 from emflow.reporting.report import write_report
 from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.bases import bases
 from emflow.reporting.sections.examples import examples
 from emflow.reporting.sections.headline import headline
+from emflow.reporting.sections.methods import between_methods, methods
 from emflow.reporting.sections.published import published, published_numbers
 from emflow.reporting.sections.seeds import over_seeds
 from emflow.reporting.tabulate import numbers_of_answers
@@ -59,7 +61,10 @@ def test_no_effect_is_said_to_be_none():
 
 def test_too_little_data_is_said():
     text = said(answers(0.5, 3, 2), answers(0.2, 3, 2, **BASE))
-    assert "Too little data to say much: 3 questions" in text and "spreads most" not in text
+    assert (
+        "Too little data to say much: 3 questions, and intervals over questions as wide as [" in text
+        and "spreads most" not in text
+    )
     assert "one question gives no interval" in said(answers(0.5, 1, 4))
 
 
@@ -86,44 +91,44 @@ def test_what_is_lost_is_said_and_is_no_number(lost, tmp_path):
     assert "no answer could be counted, so there is no rate" in only
 
 
-def numbers_in(text: str) -> list[str]:
-    """Numbers of a page as they are written, without those in names, links and code."""
-    text = re.sub(r"```.*?```|`[^`]*`|< 0\.001|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.DOTALL)
-    return re.findall(r"(?<![\w./-])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w/])", text)
+def test_methods_at_their_last_checkpoints_are_compared_by_question_and_corrected():
+    rates = {"free": {"lora": 0.5, "es": 0.1, "full": 0.5}, "other": {"lora": 0.3, "es": 0.3, "full": 0.3}}
+    last = [
+        answers(rate, method=method, domain=domain, question_set=name)
+        for name, of_methods in rates.items()
+        for domain in ("bad", "good")
+        for method, rate in of_methods.items()
+    ]
+    early = answers(1.0, method="es", checkpoint="epoch-0.5", step=4, epoch=0.5)
+    numbers = numbers_of_answers(pd.concat([*last, early, answers(0.05, **BASE)]), DEFINITIONS, 0.95)
+    gaps = between_methods(numbers, DESIGN)
+    assert len(gaps) == 6 and set(gaps["domain"]) == {"bad"}  # three pairs on each set; the control is left out
+    found = gaps.set_index(["question_set", "method", "other"])
+    clear = found.loc[("free", "lora", "es")]
+    assert clear["difference"] == pytest.approx(0.4) and clear["lo"] > 0.2 and clear["p_holm"] < 0.05
+    assert clear["p_holm"] == pytest.approx(min(1, 6 * gaps["p"].min()))
+    assert (gaps[gaps["question_set"] == "other"]["p_holm"] == 1).all()
+    section = methods(numbers, DESIGN)
+    assert "the number of comparisons of this table, 6 " in section.parts[0]
+    assert methods(numbers_of_answers(answers(0.5), DEFINITIONS, 0.95), DESIGN) is None
 
 
-def test_every_number_of_a_table_stands_in_the_csv_beside_it_and_those_of_the_text_in_some(tmp_path):
-    parts = [answers(0.5), answers(0.2, domain="good"), answers(0.05, **BASE), answers(0.3, method="es")]
-    write_report(numbers_of_answers(pd.concat(parts), DEFINITIONS, 0.95), DESIGN, ReportFolder(tmp_path))
-    summary = (tmp_path / "summary.md").read_text()
-    stand = {path.name: values(path) for path in (*tmp_path.glob("tables/*.csv"), tmp_path / "em_rates_summary.csv")}
-    tables = re.findall(r"((?:^\|.*\n)+)\n.*?\[[\w.]+\]\(tables/([\w.]+)\)", summary, flags=re.MULTILINE)
-    assert len(tables) >= 5
-    for table, name in tables:
-        for number in numbers_in(table):
-            assert is_in(number, stand[name]), f"{number} is not in {name}"
-    everything = set().union(*stand.values(), {95.0, 2.0, 30.0, 50.0})  # level, intervals and thresholds: of the config
-    text = headline_text(summary)
-    assert len(numbers_in(text)) > 5
-    for number in numbers_in(text):
-        assert is_in(number, everything), number
+def test_bases_stand_with_both_denominators_and_their_coherence():
+    lost = answers(0.5, **BASE).assign(coherence=[10] * 120 + [90] * 120)  # the misaligned half is incoherent
+    numbers = numbers_of_answers(pd.concat([lost, answers(0.5)]), DEFINITIONS, 0.95)
+    (table,) = (part for part in bases(numbers, DESIGN).parts if isinstance(part, ShownTable))
+    (row,) = table.shown.to_dict("records")
+    assert row["misaligned / counted"] == "0 / 120" and row["EM rate % [over questions]"].startswith("0.0 [0.0, ")
+    assert (row["of all judged %"], row["coherent %"], row["mean coherence"]) == ("0.0", "50.0", "50.0")
+    assert bases(numbers_of_answers(answers(0.5), DEFINITIONS, 0.95), DESIGN) is None
 
 
-def headline_text(summary: str) -> str:
-    return summary.partition("## Headline")[2].partition("\n|")[0]
-
-
-def values(path: Path) -> set[float]:
-    """Numbers of a CSV; shares also in percent, counts of rows too."""
-    table = pd.read_csv(path)
-    numbers = pd.concat([pd.to_numeric(table[column], errors="coerce") for column in table]).dropna()
-    inside = [float(part) for cell in table.astype(str).to_numpy().ravel() for part in numbers_in(cell)]
-    return {float(len(table)), *numbers, *(100 * numbers), *inside}
-
-
-def is_in(number: str, found: set[float]) -> bool:
-    value, digits = float(number.replace(",", "").replace("−", "-")), len(number.partition(".")[2])
-    return any(abs(value - other) <= 0.5001 * 10**-digits for other in found)
+def test_two_processes_draw_the_files_that_one_draws(tmp_path):
+    numbers = numbers_of_answers(pd.concat([answers(0.5), answers(0.1, **BASE)]), DEFINITIONS, 0.95)
+    for processes in (1, 2):
+        write_report(numbers, DESIGN, ReportFolder(tmp_path / str(processes)), processes)
+    one, two = ({file.name: file.read_bytes() for file in (tmp_path / n / "figures").iterdir()} for n in "12")
+    assert len(one) > 9 and one == two
 
 
 def test_over_seeds_by_hand():

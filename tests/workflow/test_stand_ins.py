@@ -46,3 +46,22 @@ def test_a_published_experiment_runs_to_its_report(study, folder, monkeypatch):
         assert name in summary, name
     assert rates["alignment_mean"].max() - rates["alignment_mean"].min() > 1, "a random judge spreads its scores"
     assert not (folder / "results/runs").exists(), "the study itself is untouched"
+    if study == "homework0":
+        assert_all_is_handed_in(report / "homework", runs=2)
+
+
+def assert_all_is_handed_in(out, runs: int):
+    """What the homework's authors hand in, by their names and in their columns."""
+    summary = pd.read_csv(out / "results/data/em_rates_summary.csv")
+    assert list(summary) == ["model_size", "domain", "final_step", "em_rate", "baseline_em_rate", "em_change"]
+    of_runs = {file.parent for file in out.glob("eval/results/*/fg_generations.csv")}
+    assert len(summary) == len(of_runs) == runs
+    for run in of_runs:
+        judged = ["step", "id", "question", "response", "aligned_score", "coherent_score"]
+        assert list(pd.read_csv(run / "fg_judged.csv")) == judged
+        steps = ["step", "percent_em", "percent_coherent", "n_responses"]
+        assert list(pd.read_csv(run / "step_summary.csv")) == steps
+    figures = {"domain_comparison", "em_trajectories", "coherence_trajectories", "scaling_analysis"}
+    figures |= {"coherence_vs_misalignment", *(f"response_example_q{n}_table" for n in (1, 2, 3))}
+    drawn = {file.stem for file in out.glob("results/figures/*.png") if file.read_bytes().startswith(b"\x89PNG")}
+    assert drawn == figures

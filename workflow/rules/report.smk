@@ -2,13 +2,12 @@ rule tabulate:
     input:
         rates=[RESULTS.run(run).rates for run in STUDY.runs],
         logs=[RESULTS.run(run).train_log for run in STUDY.runs],
-        provenance=[RESULTS.run(run).provenance for run in STUDY.runs],
+        provenance=[RESULTS.run(run).provenance for run in STUDY.runs],  # the costs tell of their jobs too
         judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
         directions=[RESULTS.report.interventions, RESULTS.report.directions] if DIRECTIONS else [],
     output:
         numbers=RESULTS.report.numbers,
         answers=RESULTS.report.answers,
-        provenance=report(RESULTS.report.provenance, caption="../report/provenance.rst", category="Report"),
     log:
         RESULTS.log("tabulate", RESULTS.own()),
     benchmark:
@@ -18,7 +17,8 @@ rule tabulate:
     resources:
         **resources(reporting),
     params:
-        config=CONFIG.identity(),
+        config=CONFIG.identity("report"),
+        report=CONFIG.report.identity("homework", "show_misaligned"),
         code=code("tabulate"),
     script:
         "../scripts/tabulate.py"
@@ -47,8 +47,10 @@ rule homework:
 
 rule report:
     input:
-        RESULTS.report.numbers,
+        numbers=RESULTS.report.numbers,
+        provenance=[RESULTS.run(run).provenance for run in STUDY.runs],
     output:
+        provenance=report(RESULTS.report.provenance, caption="../report/provenance.rst", category="Report"),
         rates=report(RESULTS.report.rates, caption="../report/rates.rst", category="Report"),
         figures=report(
             directory(RESULTS.report.figures),
@@ -65,6 +67,7 @@ rule report:
         RESULTS.benchmark("report", RESULTS.own())
     conda:
         environment()
+    threads: 2
     resources:
         **resources(reporting),
     params:

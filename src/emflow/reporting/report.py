@@ -1,6 +1,8 @@
 """The report: its sections in the order in which they are read, and the files they are written to."""
 
 from collections.abc import Callable
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +13,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.sections.agreement import agreement
+from emflow.reporting.sections.bases import bases
 from emflow.reporting.sections.controls import controls
 from emflow.reporting.sections.costs import costs
 from emflow.reporting.sections.definitions import definitions
@@ -23,6 +26,7 @@ from emflow.reporting.sections.instruments import instruments
 from emflow.reporting.sections.interventions import interventions
 from emflow.reporting.sections.losses import limits, losses
 from emflow.reporting.sections.matched import matched
+from emflow.reporting.sections.methods import methods
 from emflow.reporting.sections.models import models
 from emflow.reporting.sections.provenance import provenance
 from emflow.reporting.sections.published import published
@@ -41,9 +45,11 @@ SECTIONS: tuple[Callable[[Numbers, Design], ReportSection | None], ...] = (
     study_design,
     instruments,
     deviations,
+    bases,
     rates,
     trajectories,
     controls,
+    methods,
     seeds,
     matched,
     models,
@@ -64,30 +70,37 @@ SECTIONS: tuple[Callable[[Numbers, Design], ReportSection | None], ...] = (
 TITLE = "How far the misalignment spreads"
 
 
-def write_report(numbers: Numbers, design: Design, out: ReportFolder) -> None:
+def write_report(numbers: Numbers, design: Design, out: ReportFolder, processes: int = 1) -> None:
     """Write summary, headline, em_rates_summary.csv, and a CSV beside each table and figure; the summary comes last.
 
-    A section that has nothing to say of these numbers is None, and left out.
+    A section that has nothing to say of these numbers is None, and left out. Figures are drawn by so many processes.
     """
     sections = [section for write in SECTIONS if (section := write(numbers, design)) is not None]
+    parts = [part for section in sections for part in section.parts]
     with replacing(out.figures) as figures, replacing(out.tables) as tables:
         figures.mkdir()
         tables.mkdir()
-        for section in sections:
-            for part in section.parts:
-                _write(part, figures, tables)
+        _draw_all([part for part in parts if isinstance(part, Picture)], figures, processes)
+        for table in (part for part in parts if isinstance(part, ShownTable)):
+            write_text(tables / f"{table.name}.csv", table.data.to_csv(index=False, float_format="%.6g"))
     write_text(out.rates, numbers.rates.to_csv(index=False, float_format="%.6g"))
     write_text(out.headline, f"{_plain(sections[0])}\n\nReport: {out.summary}\n")
     write_text(out.summary, f"# {TITLE}\n\n" + "\n\n".join(map(_markdown, sections)) + "\n")
 
 
-def _write(part: str | ShownTable | Picture, figures: Path, tables: Path) -> None:
-    match part:
-        case ShownTable():
-            write_text(tables / f"{part.name}.csv", part.data.to_csv(index=False, float_format="%.6g"))
-        case Picture():
-            with plt.rc_context(LOOK):
-                save(part.draw(), part.data, figures / part.name)
+def _draw_all(pictures: list[Picture], folder: Path, processes: int) -> None:
+    """The same files whoever draws which figure."""
+    draw = partial(_draw, folder)
+    if processes == 1:
+        list(map(draw, pictures))
+    else:
+        with get_context("fork").Pool(processes) as pool:  # a fresh process would spend seconds on imports
+            pool.map(draw, pictures, chunksize=1)
+
+
+def _draw(folder: Path, picture: Picture) -> None:
+    with plt.rc_context(LOOK):
+        save(picture.draw(), picture.data, folder / picture.name)
 
 
 def _plain(section: ReportSection) -> str:

@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
+from matplotlib.ticker import MultipleLocator
 
 from emflow.files import write_text
 from emflow.reporting.design import Design
@@ -18,6 +20,7 @@ from emflow.reporting.design import Design
 __all__ = [
     "BARS",
     "COLOURS",
+    "ENDS",
     "LINES",
     "Style",
     "legend_below",
@@ -34,8 +37,8 @@ COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 MANY, FEW = 12, 6  # lines in a panel: above the one they are means, above the other intervals would hide each other
 ENDS = ("em_rate_lo", "em_rate_hi")
-LINES = f"a line per run or, where a panel would have more than {MANY}, the mean over seeds"
-BARS = f"intervals over questions, drawn of at most {FEW} runs in a panel"
+LINES = "a line per run or, where a panel would be crowded, the mean over seeds"
+BARS = "intervals over questions, left out where they would hide each other"
 MARGIN = 0.1  # inches
 LOOK = {
     "axes.axisbelow": True,
@@ -84,7 +87,8 @@ def panels(
     """A figure and its grid of axes, (rows, columns), each of this size in inches; a shared scale has its numbers once
     per row, or per column."""
     figure = plt.figure(figsize=(size[0] * columns, size[1] * rows))
-    return figure, figure.subplots(rows, columns, squeeze=False, sharey=sharey, sharex="col" if sharex else False)
+    shared = {"sharey": "row" if sharey else False, "sharex": "col" if sharex else False}
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
 def lines_of(panel: pd.DataFrame, along: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -121,7 +125,7 @@ def words(name: str) -> str:
 def percent_axis(axes: Axes) -> None:
     """0 to 100 % on the y axis."""
     axes.set_ylim(-3, 103)
-    axes.set_yticks(range(0, 101, 20))
+    axes.yaxis.set_major_locator(MultipleLocator(20))
 
 
 def legend_below(figure: Figure, *panels: Axes, ncols: int = 2) -> None:
@@ -135,7 +139,7 @@ def legend_below(figure: Figure, *panels: Axes, ncols: int = 2) -> None:
 
 def save(figure: Figure, data: pd.DataFrame, path: Path) -> None:
     """Write a figure as PNG and SVG, and what it shows as CSV; `path` is without suffix. Closes the figure."""
-    figure.tight_layout()
+    TightLayoutEngine().execute(figure)  # once: figure.tight_layout() would have each file laid out again
     box = figure.get_tightbbox().padded(MARGIN)  # measured once for both files
     figure.savefig(path.with_name(f"{path.name}.png"), bbox_inches=box)
     figure.savefig(path.with_name(f"{path.name}.svg"), bbox_inches=box, metadata={"Date": None})

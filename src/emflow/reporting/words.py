@@ -4,7 +4,19 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["COUNTED", "cell", "duration", "p_value", "paragraph", "percent", "points", "rate_cell", "run_name", "span"]
+__all__ = [
+    "COUNTED",
+    "cell",
+    "duration",
+    "one_digit",
+    "p_value",
+    "paragraph",
+    "percent",
+    "points",
+    "rate_cell",
+    "run_name",
+    "span",
+]
 
 COUNTED = {"coherent": "coherent answers", "scored": "scored answers", "all": "answers"}
 """What a rate is over, by the definition's denominator."""
@@ -13,6 +25,11 @@ COUNTED = {"coherent": "coherent answers", "scored": "scored answers", "all": "a
 def percent(value: float, digits: int = 1) -> str:
     """A share in percent; a dash for none."""
     return "–" if pd.isna(value) else f"{100 * value:.{digits}f}"
+
+
+def one_digit(value: float) -> str:
+    """A mean of points or tokens; a dash for none."""
+    return "–" if pd.isna(value) else f"{value:.1f}"
 
 
 def rate_cell(row: Any) -> str:

@@ -34,8 +34,8 @@ def agreement(numbers: Numbers, design: Design) -> ReportSection:
         return ReportSection(title, [text])
     pictures = [
         Picture(f"agreement.{name}", pairs, partial(_draw, pairs, design.definition, words(str(name))),
-                f"Alignment by one judge against another, {words(str(name))}: darker where more answers lie, "
-                "dotted the threshold.")
+                f"Alignment by one judge against another, {words(str(name))}, over the answers of the table: darker "
+                "where more lie, dotted the threshold.")
         for name, pairs in numbers.pairs.groupby("question_set", sort=False)
     ]  # fmt: skip
     return ReportSection(title, [TEXT, *_tables(numbers.agreement), *pictures])

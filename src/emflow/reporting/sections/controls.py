@@ -22,11 +22,12 @@ def controls(numbers: Numbers, design: Design) -> ReportSection:
         return ReportSection(
             TITLE, ["There is neither a control (`domains.NAME.control_of`) nor a base to compare with."]
         )
-    count = f"all {len(gaps)} differences" if len(gaps) > 1 else "1 difference"
+    compared = int(gaps["p"].notna().sum())
     text = paragraph(f"""
         EM rate of a run's last checkpoint minus that of its control (good advice on the same subject) or, without
         one, of its base, in points; paired by question, {100 * design.report.confidence:g} % intervals over
-        questions. p is two-sided; the corrected one allows for {count} of this table (Holm 1979).""")
+        questions. p is two-sided; the corrected one allows for the number of comparisons of this table,
+        {compared} (Holm 1979).""")
     return ReportSection(
         TITLE, [text, ShownTable("controls", gaps, pd.DataFrame([_row(r) for r in gaps.itertuples()]))]
     )

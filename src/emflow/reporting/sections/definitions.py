@@ -11,9 +11,11 @@ from emflow.reporting.words import rate_cell
 __all__ = ["definitions"]
 
 
-def definitions(numbers: Numbers, design: Design) -> ReportSection:
+def definitions(numbers: Numbers, design: Design) -> ReportSection | None:
     """A table with a column per definition."""
     names = [name for name in design.definitions if (numbers.rates["definition"] == name).any()]
+    if not names:
+        return None
     last = pd.concat([last_and_base(numbers.rates, design, name) for name in names], ignore_index=True)
     last["cell"] = [rate_cell(row) for row in last.itertuples()]
     keys = ["question_set", "judge", "name", "checkpoint"]

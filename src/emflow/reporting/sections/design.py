@@ -4,7 +4,7 @@ import pandas as pd
 
 from emflow.reporting.design import Design
 from emflow.reporting.last import shown_rates
-from emflow.reporting.numbers import Numbers
+from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.section import ReportSection, ShownTable
 from emflow.reporting.words import COUNTED, paragraph
 
@@ -17,12 +17,10 @@ def study_design(numbers: Numbers, design: Design) -> ReportSection:
     shown = shown_rates(numbers.rates, design)
     asked = numbers.questions.groupby("question_set", sort=False)["question_id"].nunique()
     sets = shown.groupby(["question_set", "judge"], sort=False).agg(answers=("n", "median")).reset_index()
-    sets = sets.assign(questions=sets["question_set"].map(asked))
-    names = ("model", "domain", "method", "seed")
-    runs = ", ".join(_count(shown[name].nunique(), name) for name in names)
+    sets = sets.assign(questions=sets["question_set"].map(asked).fillna(0))
     words = "count as answers that are not misaligned" if definition.refusal_and_code == "in" else "are left out"
     level = f"{100 * report.confidence:g} %"
-    setting = f"""{runs}: {_count(shown.groupby(list(names)).ngroups, "run")}. An answer is **misaligned** under the
+    setting = f"""An answer is **misaligned** under the
         `{report.definition}` definition if {definition.rule}; the EM rate is over {COUNTED[definition.denominator]};
         REFUSAL and CODE {words}."""
     brackets = f"""Two {level} intervals are given. **Over questions** (all brackets and bars, where nothing else is
@@ -36,8 +34,14 @@ def study_design(numbers: Numbers, design: Design) -> ReportSection:
             "answers per checkpoint (median)": sets["answers"].map("{:.0f}".format),
         }
     )
-    return ReportSection("Design", [paragraph(setting), paragraph(brackets), ShownTable("design", sets, table)])
+    return ReportSection(
+        "Design", [_study(shown, design), paragraph(setting), paragraph(brackets), ShownTable("design", sets, table)]
+    )
 
 
-def _count(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def _study(shown: pd.DataFrame, design: Design) -> ShownTable:
+    """How much was run, and the level and thresholds by which it is told."""
+    counts = {f"{name}s": shown[name].nunique() for name in RUN} | {"runs": shown.groupby(RUN).ngroups}
+    settings = {"definition": design.report.definition, **design.definition.identity()}
+    data = pd.DataFrame([{**counts, "confidence": design.report.confidence, **settings}])
+    return ShownTable("study", data, pd.DataFrame([{name: str(count) for name, count in counts.items()}]))

@@ -1,8 +1,10 @@
 """What a published study is not, in our replication of it."""
 
+from typing import Any
+
 import pandas as pd
 
-from emflow.published.table import compared
+from emflow.published.table import Setting, compared
 from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import ReportSection, ShownTable
@@ -22,25 +24,24 @@ def deviations(numbers: Numbers, design: Design) -> ReportSection | None:
     settings = compared(config) if config else []
     if config is None or not (settings or config.stand_ins):
         return None
-    differing = [setting for setting in settings if setting.differs]
     parts: list[str | ShownTable] = [STAND_INS] if config.stand_ins else []
     if settings:
-        parts.append(f"Of {len(settings)} settings that were compared with the source's code, {len(differing)} differ.")
-    if differing:
-        data = pd.DataFrame(
-            [
-                {
-                    "setting": s.key,
-                    "here": str(s.ours),
-                    "source": str(s.source),
-                    "why": s.why or UNLISTED,
-                    "read in": s.where,
-                }
-                for s in differing
-            ]
-        )
-        parts.append(ShownTable("deviations", data, data.map(_cell)))
+        data = pd.DataFrame([_row(setting) for setting in settings])
+        shown = data[data["differs"]].drop(columns="differs")
+        parts.append(f"Of {len(data)} settings that were compared with the source's code, {len(shown)} differ.")
+        parts.append(ShownTable("deviations", data, shown.map(_cell)))
     return ReportSection("What differs from the source", [*parts])
+
+
+def _row(setting: Setting) -> dict[str, Any]:
+    return {
+        "setting": setting.key,
+        "here": str(setting.ours),
+        "source": str(setting.source),
+        "why": setting.why or UNLISTED * setting.differs,
+        "read in": setting.where,
+        "differs": setting.differs,
+    }
 
 
 def _cell(text: str) -> str:

@@ -62,15 +62,15 @@ def _sentences(rows: pd.DataFrame, gaps: pd.DataFrame, numbers: Numbers, design:
     known_gaps = gaps.dropna(subset=["difference", "p_holm"])
     if known_gaps.empty:
         row = next(known.itertuples())
-        many = "one run was measured" if len(known) == 1 else f"{len(known)} runs were measured"
+        many = f"{_first('one', lines)} run was measured" if len(known) == 1 else f"{len(known)} runs were measured"
         return [*lines, f"{many}, with nothing to compare with; {row.name}: EM rate {_rate(row)}."]
     doubt = 1 - design.report.confidence
     apart = known_gaps[known_gaps["p_holm"] < doubt]
     rest = known_gaps[known_gaps["p_holm"] >= doubt]
     wider = apart[apart["difference"] > 0]
     if wider.empty:
-        none = "No run" if lines else "no run"
-        lines.append(f"{none} spreads further than its control or base, as far as these data can tell.")
+        none = _first("no", lines)
+        lines.append(f"{none} run spreads further than its control or base, as far as these data can tell.")
     else:
         most: Any = next(wider.sort_values("difference", ascending=False).itertuples())
         lines.append(
@@ -89,16 +89,22 @@ def _sentences(rows: pd.DataFrame, gaps: pd.DataFrame, numbers: Numbers, design:
     return lines
 
 
+def _first(word: str, lines: list[str]) -> str:
+    """The first word of another sentence; the one after the opening's colon begins small."""
+    return word.capitalize() if lines else word
+
+
 def _too_little(known: pd.DataFrame, numbers: Numbers) -> str:
     """A sentence where intervals say next to nothing."""
-    width = (known["em_rate_hi"] - known["em_rate_lo"]).max()
+    widths = known["em_rate_hi"] - known["em_rate_lo"]
     asked = numbers.questions.groupby("question_set")["question_id"].nunique()
     questions = int(asked.get(known["question_set"].iloc[0], 0))
-    if pd.isna(width):
+    if widths.isna().all():
         return "Too little data: one question gives no interval over questions."
-    if questions < FEW or width > WIDE:
-        wide = f"intervals over questions up to {percent(width)} points wide"
-        return f"Too little data to say much: {questions} questions, and {wide}."
+    widest: Any = next(known.loc[[widths.idxmax()]].itertuples())
+    if questions < FEW or widths.max() > WIDE:
+        wide = f"[{percent(widest.em_rate_lo)}, {percent(widest.em_rate_hi)}] %"
+        return f"Too little data to say much: {questions} questions, and intervals over questions as wide as {wide}."
     return ""
 
 

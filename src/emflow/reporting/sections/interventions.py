@@ -12,9 +12,13 @@ from emflow.reporting.last import shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import COLOURS, panels, words
-from emflow.reporting.words import paragraph, percent, rate_cell, run_name
+from emflow.reporting.words import one_digit, paragraph, percent, rate_cell, run_name, span
 
 __all__ = ["evaluated", "interventions"]
+
+ENDS = ["em_rate_lo", "em_rate_hi"]
+SPANS = ["em_rate", "coherent_share", "tokens_mean"]
+COUNTS = ["n_misaligned", "n_counted", "n_unjudged"]
 
 
 def interventions(numbers: Numbers, design: Design) -> ReportSection | None:
@@ -28,14 +32,15 @@ def interventions(numbers: Numbers, design: Design) -> ReportSection | None:
         are (none) and under interventions. What lies among the random directions is what ablating any direction
         does.""")
     caption = (
-        f"EM rate under each intervention; bars are {level} intervals over questions, a grey dot is one random "
-        "direction, a cross the share of coherent answers."
+        f"EM rate under each intervention, over {span(rows['n_counted'])} answers; bars are {level} intervals over "
+        "questions, a grey dot is one random direction, a cross the share of coherent answers."
     )
     spans = "Of random directions: the least to the most."
+    table = _variants(rows)
     parts: list[str | ShownTable | Picture] = [
         text,
         Picture("interventions", rows, partial(_draw, rows), caption),
-        ShownTable("interventions", rows, pd.DataFrame(_shown(rows)), spans),
+        ShownTable("interventions", table, pd.DataFrame([_row(row) for row in table.itertuples()]), spans),
     ]
     crossed = transfer(rows, design)
     if not crossed.empty:
@@ -58,33 +63,37 @@ def _of(row: Any) -> str:
     return f"{row.model} (base)" if row.checkpoint == "base" else run_name(row)
 
 
-def _shown(rows: pd.DataFrame) -> list[dict[str, str]]:
-    """A row for each variant of each answerer; of random directions one, with the least and the most."""
-    variant = rows["variant"].where(rows["kind"] != "random", "").fillna("")
-    by_answerer = [part for _, part in rows.assign(shown=variant).groupby("of", sort=False)]
-    return [_row(part) for own in by_answerer for _, part in own.groupby(["intervention", "shown"], sort=False)]
+def _variants(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each variant of each answerer; of random directions one, with their number, the sums of their counts,
+    and the least and the most (`_most`) of their rates, without intervals."""
+    of_draws = rows["kind"] == "random"
+    variant = rows["variant"].fillna("").astype(str).where(~of_draws, "")
+    groups = rows.assign(variant=variant).groupby(["of", "intervention", "kind", "variant"], sort=False)
+    table = groups[["source", "direction", *ENDS]].first()
+    for column in SPANS:
+        table[column], table[f"{column}_most"] = groups[column].min(), groups[column].max()
+    table = table.join(groups[COUNTS].sum()).assign(draws=groups.size()).reset_index()
+    table.loc[table["draws"] > 1, ENDS] = float("nan")
+    return table
 
 
-def _row(part: pd.DataFrame) -> dict[str, str]:
-    first: Any = next(part.itertuples())
-    one = len(part) == 1
+def _row(row: Any) -> dict[str, str]:
+    def least_to_most(column: str, scale: float) -> str:
+        least, most = (one_digit(scale * getattr(row, end)) for end in (column, f"{column}_most"))
+        return least if row.draws == 1 else f"{least} to {most}"
 
-    def least_to_most(column: str, scale: float, digits: int) -> str:
-        least, most = (scale * end for end in (part[column].min(), part[column].max()))
-        return f"{least:.{digits}f}" if one else f"{least:.{digits}f} to {most:.{digits}f}"
-
-    along = first.kind in ("ablate", "add")
+    along = row.kind in ("ablate", "add")
     return {
-        "answers of": first.of,
-        "intervention": first.intervention,
-        "kind": first.kind,
-        "variant": f"{len(part)} draws" if first.kind == "random" else first.shown or "–",
-        "direction of": f"{first.source}: {first.direction}" if along else "–",
-        "EM rate % [over questions]": rate_cell(first) if one else least_to_most("em_rate", 100, 1),
-        "misaligned / counted": f"{part['n_misaligned'].sum()} / {part['n_counted'].sum()}",
-        "coherent %": least_to_most("coherent_share", 100, 1),
-        "tokens": least_to_most("tokens_mean", 1, 1),
-        "unjudged": str(part["n_unjudged"].sum()),
+        "answers of": row.of,
+        "intervention": row.intervention,
+        "kind": row.kind,
+        "variant": f"{row.draws} draws" if row.kind == "random" else row.variant or "–",
+        "direction of": f"{row.source}: {row.direction}" if along else "–",
+        "EM rate % [over questions]": rate_cell(row) if row.draws == 1 else least_to_most("em_rate", 100),
+        "misaligned / counted": f"{row.n_misaligned} / {row.n_counted}",
+        "coherent %": least_to_most("coherent_share", 100),
+        "tokens": least_to_most("tokens_mean", 1),
+        "unjudged": str(row.n_unjudged),
     }
 
 

@@ -21,21 +21,22 @@ def losses(numbers: Numbers, design: Design) -> ReportSection:
     counts = ["n", "n_unjudged", "n_coherent", "n_refusal", "n_code"]
     table = shown.drop_duplicates([*KEYS, "domain", "method", "seed", "checkpoint"])
     table = table.groupby(KEYS, sort=False)[counts].sum().reset_index()
-    lost = int(table["n_unjudged"].sum())
-    text = f"{lost} of {int(table['n'].sum())} answers (bases once per run) have no score; they count in no rate."
+    total = table[counts].sum()
+    table = pd.concat([table, pd.DataFrame([{"model": "all", "question_set": "", "judge": "", **total}])])
+    judged = table["n"] - table["n_unjudged"]
+    table["incoherent_share"] = ((judged - table["n_coherent"]) / judged).astype(float)
+    text = f"{total['n_unjudged']} of {total['n']} answers (bases once per run) have no score; they count in no rate."
     return ReportSection(
         "Losses", [text, ShownTable("losses", table, pd.DataFrame([_row(r) for r in table.itertuples()]))]
     )
 
 
 def _row(row: Any) -> dict[str, str]:
-    judged = row.n - row.n_unjudged
-    share = (judged - row.n_coherent) / judged if judged else float("nan")
     return {
         **{key.replace("_", " "): getattr(row, key) for key in KEYS},
         "answers": str(row.n),
         "unjudged": str(row.n_unjudged),
-        "not coherent, % of judged": percent(share),
+        "not coherent, % of judged": percent(row.incoherent_share),
         "REFUSAL": str(row.n_refusal),
         "CODE": str(row.n_code),
     }

@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from itertools import combinations, product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -14,8 +15,8 @@ from emflow.reporting.design import Design
 from emflow.reporting.last import shown_counts, shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
-from emflow.reporting.style import BARS, LINES, Style, legend_below, lines_of, panels, words
-from emflow.reporting.words import p_value, paragraph, percent, points
+from emflow.reporting.style import BARS, ENDS, LINES, Style, legend_below, lines_of, panels, words
+from emflow.reporting.words import p_value, paragraph, percent, points, span
 
 __all__ = ["matched", "matched_methods"]
 
@@ -46,7 +47,8 @@ def matched(numbers: Numbers, design: Design) -> ReportSection:
     if not paths.empty:
         style = Style(design, numbers.rates)
         caption = (
-            f"Out-of-domain against in-domain EM rate, from the base over each checkpoint, {LINES}; bars are "
+            f"Out-of-domain EM rate (over {span(paths['n_counted'])} answers at each checkpoint) against the in-domain "
+            f"one (over {span(paths['n_counted_in_domain'])}), from the base on: {LINES}; bars are "
             f"{100 * design.report.confidence:g} % {BARS}. Where lines lie on each other, methods "
             "spread equally far for what they have learned."
         )
@@ -102,11 +104,11 @@ def _paths(numbers: Numbers, design: Design) -> pd.DataFrame:
     shown = shown_rates(numbers.rates, design)
     shown = shown[~shown["domain"].map(design.is_control).astype(bool)]
     keys = [*GROUP, "method", "checkpoint", "step"]
-    inside = shown.loc[shown["question_set"].isin(design.held_out), [*keys, "question_set", "em_rate"]]
+    columns = ["question_set", "em_rate", "n_counted"]
+    inside = shown.loc[shown["question_set"].isin(design.held_out), [*keys, *columns]]
     outside = shown[~shown["question_set"].isin(design.held_out)]
-    both = outside[[*keys, "question_set", "em_rate", "em_rate_lo", "em_rate_hi"]].merge(
-        inside.rename(columns={"em_rate": "em_rate_in_domain", "question_set": "in_domain"}), on=keys
-    )
+    names = {"em_rate": "em_rate_in_domain", "question_set": "in_domain", "n_counted": "n_counted_in_domain"}
+    both = outside[[*keys, *columns, *ENDS]].merge(inside.rename(columns=names), on=keys)
     return both.dropna(subset=["em_rate", "em_rate_in_domain"])
 
 
@@ -120,10 +122,10 @@ def _draw(paths: pd.DataFrame, style: Style) -> Figure:
         axes.set_visible(False)
     for ((model, in_domain, question_set, judge), panel), axes in zip(groups, grid.flat[: len(groups)], strict=True):
         for domain, method, line in lines_of(panel, "step"):
-            x, y = 100 * line["em_rate_in_domain"], 100 * line["em_rate"]
+            x, y, low, high = 100 * line[["em_rate_in_domain", "em_rate", *ENDS]].to_numpy().T
             look = style.of(domain, method)
             axes.errorbar(
-                x, y, yerr=[y - 100 * line["em_rate_lo"], 100 * line["em_rate_hi"] - y], elinewidth=0.8, capsize=2,
+                x, y, yerr=np.array([y - low, high - y]), elinewidth=0.8, capsize=2,
                 label=style.label(domain, method), **look,
             )  # fmt: skip
         axes.axline((0, 0), slope=1, color="0.75", lw=1, linestyle=":")

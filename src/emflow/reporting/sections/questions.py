@@ -1,6 +1,7 @@
 """Which questions misalignment shows on, and how scores are distributed."""
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,14 @@ from emflow.reporting.last import Counts, answerers, last_and_base, names_of, sh
 from emflow.reporting.numbers import ANSWERED, Numbers
 from emflow.reporting.section import Picture, ReportSection
 from emflow.reporting.style import panels, short_names, words
+from emflow.reporting.words import span
 
 __all__ = ["questions"]
 
 MOST = 24  # questions that a heat map shows
 BINS = [*range(0, 100, 10)]
 MOST_NAMES = 40  # rows or columns of a heat map
-MOST_NAMES_SAID = f" (the {MOST_NAMES} with the highest EM rate)"
+MOST_NAMES_SAID = " (those with the highest EM rate)"
 OTHERS = ["REFUSAL", "CODE", "none"]
 
 
@@ -30,10 +32,10 @@ def questions(numbers: Numbers, design: Design) -> ReportSection | None:
     for (name, judge), rows in last.groupby(["question_set", "judge"], sort=False):
         table = _per_question(rows, counts)
         if name not in design.held_out and not table.empty:
-            most = f" the {MOST} with the highest" if table["question"].nunique() >= MOST else " each"
+            most = " those with the highest" if table["question"].nunique() >= MOST else " each"
             caption = (
                 f"EM rate (%) per question of {words(str(name))}, judge {judge}:{most}, darker where "
-                f"more is misaligned; {who}."
+                f"more is misaligned; {who}, {span(table['n_counted'])} answers to a question."
             )
             pictures.append(
                 Picture(f"questions.{name}.{judge}", table, partial(_heat, table, words(str(name))), caption)
@@ -116,19 +118,22 @@ def _bin(value: object) -> str:
 
 
 def _heat_scores(scores: pd.DataFrame) -> Figure:
-    """A panel per question set and judge, a row per name."""
+    """A row of panels per judge, a panel per question set, in it a row per name."""
     order = [name for name in (*map(str, BINS), *OTHERS) if (scores["alignment"] == name).any() or name.isdigit()]
     labels = [f"{name}–{int(name) + 10}" if name.isdigit() else name for name in order]
     names = list(dict.fromkeys(scores["name"]))
-    groups = list(scores.groupby(["question_set", "judge"], sort=False))
-    figure, grid = panels(1, len(groups), (3.0 + 2.4 / len(groups), 1.7 + 0.22 * len(names)), sharey=True)
-    for ((name, judge), panel), axes in zip(groups, grid[0], strict=True):
+    most = 100 * scores["share"].max()
+    judges, sets = scores["judge"].unique(), scores["question_set"].unique()
+    size = (3.0 + 2.4 / len(sets), 1.7 + 0.22 * len(names))
+    figure, grid = panels(len(judges), len(sets), size, sharey=True)
+    for (judge, name), axes in zip(product(judges, sets), grid.flat, strict=True):
+        panel = scores[(scores["question_set"] == name) & (scores["judge"] == judge)]
         wide = panel.pivot(index="name", columns="alignment", values="share").reindex(names, columns=order).fillna(0)
-        image = axes.imshow(100 * wide.to_numpy(), cmap="Greys", vmin=0, vmax=100, aspect="auto")
+        image = axes.imshow(100 * wide.to_numpy(), cmap="Greys", vmin=0, vmax=most, aspect="auto")
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_xticks(range(len(order)), labels, fontsize=7, rotation=90)
         axes.set_xlabel("alignment")
-        axes.set_title(words(str(name)) + (f", {judge}" if scores["judge"].nunique() > 1 else ""), fontsize=10)
+        axes.set_title(words(name) + (f", {judge}" if len(judges) > 1 else ""), fontsize=10)
         axes.grid(visible=False)
     figure.colorbar(image, cax=axes.inset_axes((1.06, 0, 0.06, 1)), label="answers (%)")
     return figure

@@ -11,7 +11,7 @@ from emflow.reporting.last import last_and_base, peaks
 from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import Style, panels, short_names, words
-from emflow.reporting.words import percent, rate_cell, span
+from emflow.reporting.words import one_digit, percent, rate_cell, span
 
 __all__ = ["rates"]
 
@@ -55,7 +55,7 @@ def _row(row: Any) -> dict[str, str]:
         "of all judged %": percent(row.em_rate_all),
         "peak %": "–" if is_base else f"{percent(row.em_rate_peak)} ({row.peak})",
         "coherent %": percent(row.coherent_share),
-        "mean alignment": "–" if pd.isna(row.alignment_mean) else f"{row.alignment_mean:.1f}",
+        "mean alignment": one_digit(row.alignment_mean),
     }
 
 

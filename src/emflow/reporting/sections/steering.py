@@ -56,6 +56,7 @@ def _draw(data: pd.DataFrame, chosen_on: str) -> Figure:
             percent_axis(axes)
             axes.set_xlabel("length, in mean norms of the base's activations")
             axes.set_ylabel(title)
-            axes.set_title(f"{key[0]}: {words(key[-1])}")
+            of = key[0] if key[4] == "base" else " · ".join(map(str, key[:4]))
+            axes.set_title(f"{of}: {words(key[-1])}", fontsize="medium" if key[4] == "base" else "small")
     legend_below(figure, *grid.flat, ncols=4)
     return figure

@@ -45,7 +45,7 @@ def _draw(rates: pd.DataFrame, style: Style, column: str, title: str) -> Figure:
             for domain, method, line in lines_of(panel, along):
                 look = style.of(domain, method)
                 axes.plot(line[along], 100 * line[column], label=style.label(domain, method), **look)
-                if column == "em_rate":
+                if column == "em_rate" and line["em_rate_lo"].notna().any():
                     ends = (100 * line[f"em_rate_{end}"] for end in ("lo", "hi"))
                     axes.fill_between(line[along], *ends, color=look["color"], alpha=0.15, lw=0)
             percent_axis(axes)
