@@ -8,14 +8,14 @@ from emflow.fingerprint import closure
 from pipelines import ROOT
 from planned import planned
 
-OVERLAY = ROOT / "config/experiments/tiny_directions.yaml"
+OVERLAYS = [ROOT / f"config/experiments/{name}.yaml" for name in ("tiny_directions", "tiny_phase_transition")]
 
 
 def test_a_script_reads_its_params_by_code_of_its_digest(tmp_path):
     """Objects of the package among params are pickled, and need their module: one outside the digest could change."""
-    (jobs,) = planned(tmp_path, yaml.safe_load(OVERLAY.read_text()))
+    plans = planned(tmp_path, *(yaml.safe_load(overlay.read_text()) for overlay in OVERLAYS))
     package = ROOT / "src/emflow"
-    needed = {(job["script"], module) for job in jobs for module in job["pickled"]}
+    needed = {(job["script"], module) for jobs in plans for job in jobs for module in job["pickled"]}
     assert len(needed) > 1  # there are such params
     for script, module in needed:
         covered = closure(ROOT / "workflow/scripts" / Path(script).name, package)

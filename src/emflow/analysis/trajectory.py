@@ -40,18 +40,18 @@ def local_cosine(steps: Sequence[int], path: np.ndarray, window: int, threshold:
 
 
 def principal_components(vectors: np.ndarray, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the vectors in the plane of their first principal components, (n, count), and the shares of variance of
+    """Coordinates of the vectors in the plane of their first principal components, (n, count), and the shares of variance of
     these, (count,). The sign of a component, which nothing determines, is such that the path ends above 0."""
     centred = vectors - vectors.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    places = np.zeros((len(vectors), count))
+    coordinates = np.zeros((len(vectors), count))
     shares = np.zeros(count)
     kept = min(count, len(s))
-    places[:, :kept] = (u * s)[:, :kept]
-    places *= np.where(places[-1] < 0, -1, 1)
+    coordinates[:, :kept] = (u * s)[:, :kept]
+    coordinates *= np.where(coordinates[-1] < 0, -1, 1)
     total = np.square(s).sum()
     shares[:kept] = np.square(s[:kept]) / total if total > 0 else 0
-    return places, shares
+    return coordinates, shares
 
 
 def turn(steps: Sequence[int], cosines: np.ndarray) -> int | None:
