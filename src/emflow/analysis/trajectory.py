@@ -40,7 +40,7 @@ def local_cosine(steps: Sequence[int], path: np.ndarray, window: int, threshold:
 
 
 def principal_components(vectors: np.ndarray, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of the vectors along their first principal components, (n, count), and their shares of its variance,
+    """Coordinates of the vectors along their first principal components, (n, count), and their shares of the variance,
     (count,). The sign of a component, which nothing determines, is such that the path ends above 0."""
     centred = vectors - vectors.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
