@@ -27,8 +27,8 @@ class Transition(Section):
     window: Annotated[int, Field(gt=0)] = 10
     """Steps to either side of a checkpoint, between which its local cosine is taken. Turner et al.: 5, 10 and 15."""
     threshold: Annotated[float, Field(ge=0)] = 0.0035
-    """Checkpoints around which neither A nor B moves so far have no local cosine. Turner et al.: 0.002 for Llama, and
-    for other domains than medical advice."""
+    """A vector that goes no further than this on either side of a checkpoint has no local cosine there. In units of the
+    weights; Turner et al.: 0.002 for Llama, and for other domains than medical advice."""
     scales: Once[Annotated[float, Field(gt=0)]] = (5, 10, 20)
     """How many times the adapter counts when checkpoints answer once more, beside 1."""
     scaled_steps: Once[int] | None = None
