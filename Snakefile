@@ -33,6 +33,7 @@ include: "workflow/rules/generate.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/rate.smk"
 include: "workflow/rules/directions.smk"
+include: "workflow/rules/transition.smk"
 include: "workflow/rules/report.smk"
 
 

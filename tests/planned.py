@@ -6,6 +6,9 @@ its traces in a process.
 
 import json
 import os
+import pickle
+import pickletools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +27,12 @@ def planned(folder: Path, *overlays: dict) -> list[list[dict[str, Any]]]:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-5000:]
     return json.loads(done.stdout)
+
+
+def _modules(value: object) -> list[str]:
+    """The package's modules without which a script could not read a value that is handed to it."""
+    words = (word for _, word, _ in pickletools.genops(pickle.dumps(value)) if isinstance(word, str))
+    return sorted({word for word in words if re.fullmatch(r"emflow(\.\w+)+", word)})
 
 
 def _plan(overlay: Path) -> list[dict[str, Any]]:
@@ -47,6 +56,7 @@ def _plan(overlay: Path) -> list[dict[str, Any]]:
                 "script": job.rule.script,
                 "wildcards": job.wildcards_dict,
                 "params": json.loads(json.dumps(dict(job.params.items()), default=str)),
+                "pickled": _modules(dict(job.params.items())),
                 "gpus": int(job.resources.get("gpu", 0)),
                 "environment": os.path.basename(str(job.conda_env_spec.file)) if job.conda_env_spec else None,
                 "input": sorted(map(str, job.input)),

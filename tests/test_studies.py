@@ -111,6 +111,18 @@ def test_a_direction_means_the_same_in_each_study_that_has_one(tmp_path):
     assert clashes(study(study="third"), results) == []  # which has none
 
 
+def test_scaled_adapters_are_the_same_in_each_study_that_has_them(tmp_path):
+    results = Results(tmp_path)
+    overlay = yaml.safe_load((ROOT / "config/experiments/tiny_phase_transition.yaml").read_text())
+    remember(study(**overlay), results)
+    other = {**overlay, "study": "second", "transition": {**overlay["transition"], "scales": [2, 3]}}
+    (told,) = clashes(study(**other), results)
+    assert told.startswith("transition.scales is [2.0, 3.0] here, and [2.0, 3.0, 5.0] in the study 'tiny_phase_tran")
+    assert "both use methods.organisms" in told
+    fewer = {**overlay["transition"], "window": 3, "methods": ["template"], "threshold": 1}
+    assert clashes(study(**{**other, "transition": fewer}), results) == []  # which change no adapter
+
+
 def test_what_cannot_be_read_is_told(tmp_path):
     file = Results(tmp_path).meanings / "first.json"
     file.parent.mkdir(parents=True)

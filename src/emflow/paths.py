@@ -17,6 +17,7 @@ __all__ = [
     "Answerer",
     "Results",
     "RunFolder",
+    "ScaledFolder",
     "is_result",
 ]
 
@@ -60,6 +61,24 @@ class Answerer(NamedTuple):
     def choice(self, intervention: str) -> Path:
         """What was chosen of an intervention's layers and strengths."""
         return self.intervention(intervention).path / "choice.json"
+
+
+class ScaledFolder(NamedTuple):
+    """The folder of a run's checkpoints with their adapters scaled."""
+
+    path: Path
+
+    @property
+    def answerer(self) -> Answerer:
+        return Answerer(self.path)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def index(self) -> Path:  # type: ignore[override]  # a path, not the search of a tuple
+        return self.path / "checkpoints.json"
 
 
 class RunFolder(NamedTuple):
@@ -114,6 +133,11 @@ class RunFolder(NamedTuple):
     def trust(self, kind: str) -> Path:
         """How far that can be trusted."""
         return self.path / "directions" / f"{kind}.csv"
+
+    @property
+    def scaled(self) -> ScaledFolder:
+        """The run's checkpoints with their adapters scaled, and their answers."""
+        return ScaledFolder(self.path / "scaled")
 
     @property
     def progress(self) -> Path:
@@ -194,6 +218,16 @@ class ReportFolder(NamedTuple):
     def directions(self) -> Path:
         """How alike the directions of runs are."""
         return self.path / "directions.csv"
+
+    @property
+    def trajectory(self) -> Path:
+        """The paths of rank-1 adapters over training."""
+        return self.path / "trajectory.csv"
+
+    @property
+    def scaled_rates(self) -> Path:
+        """EM rates of their checkpoints, with the adapter scaled."""
+        return self.path / "scaled_rates.csv"
 
     @property
     def headline(self) -> Path:
@@ -304,9 +338,9 @@ class Results:
         return Answerer(self.root / owner)
 
     @property
-    def under_intervention(self) -> str:
-        """What the path of an answerer under an intervention ends in, as a pattern."""
-        return f"/{Answerer(Path()).intervention('[^/]+').path}"
+    def changed(self) -> str:
+        """What the path of an answerer ends in who is changed: under an intervention, or with adapters scaled."""
+        return f"/(?:{Answerer(Path()).intervention('[^/]+').path}|{RunFolder(Path()).scaled.path})"
 
     def owner(self, answerer: Answerer) -> str:
         """The path under the root."""

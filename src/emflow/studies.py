@@ -65,6 +65,8 @@ def _meaning(config: Config) -> dict[str, Any]:
         meaning["interventions"] = {name: i.identity() for name, i in config.directions.interventions.items()}
         # a direction lies in its run's folder, under no name of its own
         shared["directions"] = config.directions.identity("domains", "methods", "evaluate_on", "interventions")
+    if config.transition:  # scaled adapters lie in their run's folder, under no name of their own
+        shared["transition"] = config.transition.identity("methods", "question_set", "judge", "window", "threshold")
     return {**meaning, **shared}
 
 
@@ -99,8 +101,10 @@ def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[D
         for name in sorted(shared[section]):
             if found := _first(f"{section}.{name}", own[section][name], other[section][name]):
                 yield found, "give one of the two another name"
-    # what splits all domains, what answers all questions and what makes all directions have no names of their own
-    for section, used in (("split", ["domains"]), ("engine", ["models", "question_sets"]), ("directions", ["methods"])):
+    # what splits all domains, what answers all questions and what is made of all runs have no names of their own
+    used_by = {"split": ["domains"], "engine": ["models", "question_sets"]}
+    used_by |= {section: ["methods"] for section in ("directions", "transition")}
+    for section, used in used_by.items():
         if section not in own or section not in other:
             continue
         found = _first(section, own[section], other[section])

@@ -17,7 +17,7 @@ EXPERIMENTS = ROOT / "config/experiments"
 SWAPPED = {
     "models": {"path", "revision"},
     "domains": {"path", "sha256", "member", "published_password"},
-    "methods": {"reward.model", "reward.revision", "engine", "max_new_tokens"},
+    "methods": {"reward.model", "reward.revision", "engine", "max_new_tokens", "epochs"},
     "question_sets": {"source", "sha256", "ids", "prompts", "samples", "max_new_tokens"},
 }
 

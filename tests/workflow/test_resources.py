@@ -77,6 +77,12 @@ def test_a_job_asks_for_a_gpu_if_and_only_if_it_runs_where_cuda_is(jobs, study):
         ("judge by transformers", {"judge": {0, 1}}),  # a tiny model asks for none
         ("es_vs_sft", {"finetune": {1}, "evolve": {3}, "materialise": {1}, "generate": {1}, "generate_base": {1}}),
         ("nli_reward", {}),
+        (
+            "phase_transition",
+            {"finetune": {1}, "scale_adapters": {1}}
+            | {rule: {1} for rule in ("generate", "generate_scaled", "generate_base")},
+        ),
+        ("tiny_phase_transition", {}),
     ],
 )
 def test_jobs_ask_for_as_many_gpus_as_they_use(jobs, study, expected):

@@ -39,6 +39,7 @@ def whole_study(wildcards):
         refuse(absent_secrets(CONFIG, RESULTS))
     more = [*rules.homework.output] if CONFIG.report.homework else []
     more += [*rules.rate_interventions.output, *rules.compare_directions.output] if CONFIG.directions else []
+    more += [*rules.trajectory.output] if CONFIG.transition else []
     return [*rules.tabulate.output, *rules.report.output, *more]
 
 
@@ -48,7 +49,8 @@ def begin():
     clear_leftovers(RESULTS.root)
     if workflow.touch:
         return
-    made_anew = [rule.rule.name for rule in (rules.tabulate, rules.homework, rules.report, rules.rate_interventions)]
+    stages = (rules.tabulate, rules.homework, rules.report, rules.rate_interventions, rules.trajectory)
+    made_anew = [rule.rule.name for rule in stages]
     for job in workflow.dag.needrun_jobs():
         if job.rule.name in made_anew:
             for path in map(Path, job.output):

@@ -62,8 +62,8 @@ wildcard_constraints:
     seed=r"\d+",
     question_set=r"[^/.]+",
     judge=r"[^/.]+",
-    # whoever answers: one of these, as it is or under an intervention
-    owner=rf"({TARGETS})({RESULTS.under_intervention})?",
+    # whoever answers: one of these, as it is or changed
+    owner=rf"({TARGETS})({RESULTS.changed})?",
 
 
 @cache

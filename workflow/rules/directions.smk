@@ -74,7 +74,7 @@ rule intervene:
         **resources(intervening),
     params:
         intervention=lambda w: INTERVENTIONS[w.intervention].identity("methods"),
-        target=lambda w: target_of(w),
+        target=lambda w: tuple(target_of(w)),  # a Target's module is no part of the script's code
         label=lambda w: last_label(target_of(w).run.method) if target_of(w).run else "base",
         batch_size=lambda w: DIRECTIONS.batch_size,
         sampling=lambda w: sampling(w.question_set),

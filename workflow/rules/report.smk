@@ -5,6 +5,7 @@ rule tabulate:
         provenance=[RESULTS.run(run).provenance for run in STUDY.runs],  # the costs tell of their jobs too
         judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
         directions=[RESULTS.report.interventions, RESULTS.report.directions] if DIRECTIONS else [],
+        transition=[RESULTS.report.trajectory, RESULTS.report.scaled_rates] if CONFIG.transition else [],
     output:
         numbers=RESULTS.report.numbers,
         answers=RESULTS.report.answers,

@@ -25,6 +25,7 @@ from emflow.config.runs import Runs
 from emflow.config.section import Section, nearest
 from emflow.config.split import Split
 from emflow.config.stand_ins import StandIns
+from emflow.config.transition import Transition, check_transition
 from emflow.config.types import Name, Plain
 from emflow.files import InputError
 from emflow.paths import DEFAULT_STUDY, STAND_INS, Results
@@ -57,6 +58,7 @@ class Config(Section):
     report: Report = Report()
     stand_ins: StandIns | None = None
     directions: Directions | None = None
+    transition: Transition | None = None
 
     @property
     def results(self) -> Results:
@@ -106,6 +108,8 @@ class Config(Section):
             raise ValueError(f"report.definition: {nearest_definition(self.report.definition, self.definitions)}")
         if self.directions is not None:
             check_directions(self.directions, self.expansion, self.question_sets, self.methods)
+        if self.transition is not None:
+            check_transition(self.transition, self.expansion, self.methods)
         return self
 
     def _check_parts(self, name: str, mixture: Mixture) -> None:
@@ -189,7 +193,10 @@ def on_stand_ins(config: Config, small: StandIns) -> Config:
     models = {
         name: small.model(name, config.models[name], trained_by(name), results) for name in config.expansion.models
     }
-    methods = {name: small.method(name, config.methods[name], results) for name in config.methods_needed}
+    methods = {
+        name: small.method(name, config.methods[name], results, config.split.test_size)
+        for name in config.methods_needed
+    }
     return config.model_copy(
         update={
             "models": config.models | models,

@@ -5,6 +5,7 @@ and checkpoint of the study; its numbers mean nothing.
 """
 
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any
 from zlib import crc32
@@ -92,13 +93,18 @@ class StandIns(Section):
             fewer |= {"source": str(results.tiny_questions), "sha256": None, "ids": None}
         return questions.model_copy(update=fewer)
 
-    def method(self, name: str, method: Method, results: Results) -> Method:
-        """The same recipe. ES generates few tokens in one process, for a reward model that is random too.
+    def method(self, name: str, method: Method, results: Results, test_size: float) -> Method:
+        """The same recipe. ES generates few tokens in one process, for a reward model that is random too; where
+        fine-tuning names steps, few conversations are passed often enough to reach the last of them.
 
         Raises InputError for a reward that has no stand-in.
         """
         if not isinstance(method, Es):
-            return method
+            if method.checkpoint_steps is None:
+                return method
+            each = int(self.conversations * (1 - test_size)) // (method.batch_size * method.gradient_accumulation)
+            epochs = ceil(method.checkpoint_steps[-1] / max(1, each))
+            return method.model_copy(update={"epochs": max(method.epochs, epochs)})
         reward = method.reward
         if isinstance(reward, CosineReward):
             raise InputError(f"methods.{name}.reward: a cosine reward has no stand-in; take another kind")

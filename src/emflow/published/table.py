@@ -65,6 +65,8 @@ def values(config: Config) -> dict[str, Any]:
     }
     parts |= {"split": config.split.identity(), "report": config.report.identity()}
     parts["runs"] = {"seeds": config.expansion.seeds}
+    if config.transition:
+        parts["transition"] = config.transition.identity()
     return dict(_flat(parts))
 
 

@@ -7,6 +7,7 @@ from emflow.config.definitions import DEFINITIONS, Definition
 from emflow.config.directions import Directions
 from emflow.config.load import Config
 from emflow.config.report import Report
+from emflow.config.transition import Transition
 
 __all__ = ["Design"]
 
@@ -43,6 +44,11 @@ class Design:
     def directions(self) -> Directions | None:
         """The section of that name, where the study has one."""
         return self.config.directions if self.config else None
+
+    @property
+    def transition(self) -> Transition | None:
+        """The section of that name, where the study has one."""
+        return self.config.transition if self.config else None
 
     @cached_property
     def controls(self) -> dict[str, str]:

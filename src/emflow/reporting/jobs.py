@@ -7,6 +7,7 @@ from emflow.config.expansion import Run
 from emflow.config.interventions import owner_of, runs_with_directions, targets
 from emflow.config.load import Config
 from emflow.config.sources import file_name
+from emflow.config.transition import runs_of_transition
 from emflow.paths import Results
 
 __all__ = ["jobs_of", "jobs_of_run"]
@@ -16,7 +17,16 @@ def jobs_of(config: Config, results: Results) -> set[str]:
     """`RULE/JOB` of every job that the study needs, those that it shares with others included."""
     of_runs = (job for run in config.expansion.runs for job in _of_run(run, config, results))
     own = (Path(rule, results.own()) for rule in ("tabulate", "homework", "report"))
-    return {job.as_posix() for job in (*_of_sources(config), *of_runs, *_of_directions(config, results), *own)}
+    return {
+        job.as_posix()
+        for job in (
+            *_of_sources(config),
+            *of_runs,
+            *_of_directions(config, results),
+            *_of_transition(config, results),
+            *own,
+        )
+    }
 
 
 def jobs_of_run(run: Run, config: Config, results: Results) -> set[str]:
@@ -79,6 +89,17 @@ def _of_directions(config: Config, results: Results) -> Iterator[Path]:
             for question_set in (directions.choose_on, directions.evaluate_on):
                 yield Path("intervene", owner, name, question_set)
                 yield Path("judge", intervened, f"{question_set}.{directions.judge}")
+
+
+def _of_transition(config: Config, results: Results) -> Iterator[Path]:
+    """What scales adapters, and answers with them."""
+    if config.transition is None:
+        return
+    name, judge = config.transition.question_set, config.transition.judge
+    yield Path("trajectory", results.own())
+    for run in runs_of_transition(config.transition, config.expansion):
+        yield from (Path("scale_adapters", _job(run)), Path("generate_scaled", _job(run), name))
+        yield Path("judge", results.owner(results.run(run).scaled.answerer), f"{name}.{judge}")
 
 
 def _job(run: Run) -> Path:

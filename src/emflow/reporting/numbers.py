@@ -50,6 +50,10 @@ class Numbers:
     """The rows of interventions.csv."""
     directions: pd.DataFrame = field(default_factory=_empty(*RUN, "direction", "site"))
     """The rows of directions.csv."""
+    trajectory: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "step", "turn"))
+    """The rows of trajectory.csv."""
+    scaled_rates: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "step", "scale", "definition"))
+    """The rows of scaled_rates.csv."""
     jobs: pd.DataFrame = field(default_factory=_empty("rule", "job", "seconds", "peak_mb", "gpus"))
     """Finished jobs of the study."""
     requests: pd.DataFrame = field(default_factory=_empty("judge", "requests"))

@@ -36,6 +36,7 @@ from emflow.reporting.sections.seeds import seeds
 from emflow.reporting.sections.steering import steering
 from emflow.reporting.sections.training import training
 from emflow.reporting.sections.trajectories import trajectories
+from emflow.reporting.sections.transition import transition
 from emflow.reporting.style import LOOK, save
 
 __all__ = ["SECTIONS", "write_report"]
@@ -56,6 +57,7 @@ SECTIONS: tuple[Callable[[Numbers, Design], ReportSection | None], ...] = (
     interventions,
     steering,
     directions,
+    transition,
     questions,
     definitions,
     published,

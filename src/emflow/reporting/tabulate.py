@@ -80,6 +80,8 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
         logs=_concat(logs),
         interventions=_sealed(results.report.interventions) if config.directions else NOTHING.interventions,
         directions=_sealed(results.report.directions) if config.directions else NOTHING.directions,
+        trajectory=_sealed(results.report.trajectory) if config.transition else NOTHING.trajectory,
+        scaled_rates=_sealed(results.report.scaled_rates) if config.transition else NOTHING.scaled_rates,
         jobs=jobs[jobs["job"].isin(jobs_of(config, results))].drop(columns="machine"),
         requests=requests_of_judges(config, results),
         facts=pd.DataFrame(_facts(config, results).items(), columns=["fact", "value"]),

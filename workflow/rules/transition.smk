@@ -1,0 +1,87 @@
+# Rank-1 runs, checkpoint by checkpoint: their adapters count several times and answer, and the path that they take.
+from emflow.config.transition import runs_of_transition
+
+TRANSITION = CONFIG.transition
+RUNS_OF_TRANSITION = runs_of_transition(TRANSITION, STUDY) if TRANSITION else []
+METHODS_OF_TRANSITION = TRANSITION.methods if TRANSITION else []
+
+
+rule scale_adapters:
+    input:
+        unpack(answering_inputs),
+        checkpoints=ancient(RUN.checkpoints),  # the index holds their digests
+        index=RUN.index,
+    output:
+        checkpoints=directory(RUN.scaled.checkpoints),
+        index=RUN.scaled.index,
+    log:
+        RESULTS.log("scale_adapters", RUN_JOB),
+    benchmark:
+        RESULTS.benchmark("scale_adapters", RUN_JOB)
+    wildcard_constraints:
+        method="|".join(map(re.escape, METHODS_OF_TRANSITION)) or "(?!)",
+    conda:
+        environment(reading)
+    threads: cores(reading)
+    resources:
+        **resources(reading),
+    params:
+        scales=list(TRANSITION.scales) if TRANSITION else [],
+        steps=TRANSITION.scaled_steps if TRANSITION else None,
+        start=answering_checkpoint,
+        model=lambda w: model_identity(w.model),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        code=code("scale_adapters"),
+    script:
+        "../scripts/scale_adapters.py"
+
+
+use rule generate as generate_scaled with:
+    input:
+        unpack(answering_inputs),
+        checkpoints=ancient(RUN.scaled.checkpoints),
+        index=RUN.scaled.index,
+        questions=lambda w: RESULTS.questions(questions_for(w.question_set, w.domain)),
+    output:
+        RUN.scaled.answerer.generations("{question_set}"),
+    log:
+        RESULTS.log("generate_scaled", RUN_JOB / "{question_set}"),
+    benchmark:
+        RESULTS.benchmark("generate_scaled", RUN_JOB / "{question_set}")
+
+
+def of_transition(part):
+    """A file of each of its runs."""
+    return [part(RESULTS.run(run)) for run in RUNS_OF_TRANSITION]
+
+
+def judged(answerer):
+    return answerer.judgements(TRANSITION.question_set, TRANSITION.judge)
+
+
+rule trajectory:
+    input:
+        checkpoints=ancient(of_transition(lambda run: run.checkpoints)),
+        index=of_transition(lambda run: run.index),
+        log=of_transition(lambda run: run.train_log),
+        judged=of_transition(lambda run: judged(run.answerer)),
+        scaled_index=of_transition(lambda run: run.scaled.index),
+        scaled=of_transition(lambda run: judged(run.scaled.answerer)),
+    output:
+        trajectory=report(RESULTS.report.trajectory, caption="../report/trajectory.rst", category="Report"),
+        scaled_rates=RESULTS.report.scaled_rates,
+    log:
+        RESULTS.log("trajectory", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("trajectory", RESULTS.own())
+    conda:
+        environment()
+    params:
+        runs=RUNS_OF_TRANSITION,
+        window=TRANSITION.window if TRANSITION else None,
+        threshold=TRANSITION.threshold if TRANSITION else None,
+        definitions={name: definition.identity() for name, definition in CONFIG.definitions.items()},
+        confidence=CONFIG.report.confidence,
+        code=code("trajectory"),
+    script:
+        "../scripts/trajectory.py"
