@@ -71,6 +71,8 @@ def test_too_little_data_is_said():
 def test_one_run_only_has_nothing_to_compare_with():
     text = said(answers(0.25))
     assert "one run was measured, with nothing to compare with" in text and "EM rate 25.0 [" in text
+    base = said(answers(0.25, **BASE))
+    assert "no run was measured, base models alone; kite (base): EM rate 25.0 [" in base
 
 
 @pytest.mark.parametrize(

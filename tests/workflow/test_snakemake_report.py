@@ -1,6 +1,7 @@
 """`snakemake --report` packs every result with its caption into one HTML file."""
 
 import html
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ def packed(demo, tmp_path_factory) -> Path:
 
 def test_the_html_report_is_complete(demo, packed):
     page = html.unescape(packed.read_text()).replace("\\n", " ")
-    figures = [figure.name for figure in (demo / "results/report/figures").glob("*.png")]
+    figures = list((demo / "results/report/figures").glob("*.png"))
     assert figures
-    for name in ("em_rates_summary.csv", "summary.md", "provenance.json", "rates.csv", *figures):
+    for name in ("em_rates_summary.csv", "summary.md", "provenance.json", "rates.csv", *(f.name for f in figures)):
         assert name in page, name
+    for figure in figures:
+        assert b64encode(figure.read_bytes()).decode() in page, f"{figure.name} is another figure there"
     captions = {file for file in (ROOT / "workflow/report").glob("*.rst") if file.stem != "interventions"}  # has none
     for caption in captions:
         assert opening(caption.read_text()) in page, caption.name

@@ -53,6 +53,9 @@ def _sentences(rows: pd.DataFrame, gaps: pd.DataFrame, numbers: Numbers, design:
     """The sentences on one question set; `compared` is how many comparisons the p-values allow for."""
     trained = trained_rows(rows)
     known = trained.dropna(subset=["em_rate"])
+    if trained.empty and rows["em_rate"].notna().any():
+        named = [f"{row.name}: EM rate {_rate(row)}" for row in rows.dropna(subset=["em_rate"]).itertuples()]
+        return [f"no run was measured, base models alone; {', '.join(named)}."]
     if known.empty:
         return ["no answer could be counted, so there is no rate."]
     lost = len(trained) - len(known)

@@ -22,13 +22,13 @@ def trajectories(numbers: Numbers, design: Design) -> ReportSection:
     pictures = []
     for judge, of_judge in shown.groupby("judge", sort=False):
         of = f"judge {judge}, over {span(of_judge['n_counted'])} answers at each checkpoint: {LINES}"
-        bands = f"bands are {100 * design.report.confidence:g} % {BARS}"
-        for name, column, title, more in (
-            ("trajectories", "em_rate", "EM rate", f"; {bands}"),
-            ("coherence", "coherent_share", "coherent answers", ", of those that were judged"),
+        bands = f"; bands are {100 * design.report.confidence:g} % {BARS}"
+        for name, column, title, of_what, more in (
+            ("trajectories", "em_rate", "EM rate", "", bands),
+            ("coherence", "coherent_share", "coherent answers", ", of those that were judged,", ""),
         ):
             draw = partial(_draw, of_judge, style, column, f"{title} (%)")
-            caption = f"{title[0].upper()}{title[1:]} over training, {of}{more}."
+            caption = f"{title[0].upper()}{title[1:]}{of_what} over training, {of}{more}."
             pictures.append(Picture(f"{name}.{judge}", of_judge, draw, caption))
     every = "Every checkpoint, question set, judge and definition: [em_rates_summary.csv](em_rates_summary.csv)."
     return ReportSection("Trajectories", [*pictures, every])
