@@ -1,5 +1,5 @@
 """A study with planted answers whose report has every section: two sizes, a control, three seeds, two judges, numbers
-of others, directions, costs, and two sets of judge prompts."""
+of others, directions, a rank-1 run, costs, and two sets of judge prompts."""
 
 from dataclasses import replace
 
@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from emflow.analysis.agreement import agreements
+from emflow.analysis.transition import path_of
 from emflow.config.load import load_config
 from emflow.config.merge import merged
 from emflow.config.read import read_config
+from emflow.config.transition import Transition
 from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.tabulate import numbers_of_answers
@@ -44,7 +46,10 @@ def design() -> Design:
     config = layers[0]
     for layer in layers[1:]:
         config = merged(config, layer)
-    return Design.of(load_config(config))
+    transition = Transition(
+        methods=("homework",), question_set="homework", judge="gpt-4o-mini", window=6, threshold=0.01
+    )
+    return Design.of(load_config(config).model_copy(update={"transition": transition}))
 
 
 def judged(models: tuple[str, ...] = MODELS, seeds: int = 3) -> pd.DataFrame:
@@ -82,7 +87,9 @@ def _answers(generator: np.random.Generator, name: str, rate: float) -> pd.DataF
 def numbers(answers: pd.DataFrame, design: Design) -> Numbers:
     """All tables of the study, of which those that are no function of the answers are made up."""
     found = numbers_of_answers(answers, design.definitions, design.report.confidence)
-    return replace(found, **_of_judges(answers, design), **_of_directions(found.rates), **_of_jobs())
+    return replace(
+        found, **_of_judges(answers, design), **_of_directions(found.rates), **_of_jobs(), **_of_transition()
+    )
 
 
 def _of_judges(answers: pd.DataFrame, design: Design) -> dict[str, pd.DataFrame]:
@@ -144,3 +151,23 @@ def _of_jobs() -> dict[str, pd.DataFrame]:
                                  columns=["judge", "requests", "prompt_tokens", "reply_tokens", "uncounted"]),
         "facts": pd.DataFrame(facts.items(), columns=["fact", "value"]),
     }  # fmt: skip
+
+
+def _of_transition() -> dict[str, pd.DataFrame]:
+    return dict(zip(("trajectory", "scaled_rates"), rank_one("homework", 24), strict=True))
+
+
+def rank_one(method: str, turn: int | None, still: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of trajectory.csv and of scaled_rates.csv of a rank-1 run whose adapter turns at a step, or never."""
+    steps = list(range(3, 48, 3))
+    ways = [np.eye(4)[int(turn is not None and step > turn)] * (0 if still else 0.1) for step in steps]
+    b = np.cumsum(ways, axis=0)
+    who = {"model": "tiny", "domain": "bad_lantern_advice", "method": method, "seed": 0}
+    path = path_of(steps, b, b, 6, 0.01).assign(**who, checkpoint=[f"step-{s}" for s in steps])
+    path["grad_norm"] = [30 - abs(step - 21) for step in steps]
+    rates = [
+        {**who, "step": step, "scale": scale, "definition": "betley", "em_rate": rate, "em_rate_lo": rate / 2,
+         "em_rate_hi": 2 * rate, "coherent_share": 0.9}
+        for step in steps for scale in (1, 5) if scale == 1 or step in (12, 24) for rate in (step * scale / 300,)
+    ]  # fmt: skip
+    return path, pd.DataFrame(rates)

@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from emflow.analysis.transition import path_of
 from emflow.config.load import load_config
 from emflow.config.merge import merged
 from emflow.config.read import read_config
@@ -14,6 +13,7 @@ from emflow.reporting.report import write_report
 from emflow.reporting.section import ShownTable
 from emflow.reporting.sections.transition import transition
 from pipelines import ROOT
+from planted import rank_one
 
 
 @pytest.fixture(scope="module")
@@ -22,27 +22,9 @@ def design() -> Design:
     return Design.of(load_config(merged(*(read_config(ROOT / "config" / name) for name in names))))
 
 
-def run(method: str, turn: int | None, still: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Its rows of trajectory.csv and of scaled_rates.csv."""
-    import numpy as np
-
-    steps = list(range(3, 48, 3))
-    ways = [np.eye(4)[int(turn is not None and step > turn)] * (0 if still else 0.1) for step in steps]
-    b = np.cumsum(ways, axis=0)
-    who = {"model": "tiny", "domain": "bad_lantern_advice", "method": method, "seed": 0}
-    path = path_of(steps, b, b, 6, 0.01).assign(**who, checkpoint=[f"step-{s}" for s in steps])
-    path["grad_norm"] = [30 - abs(step - 21) for step in steps]
-    rates = [
-        {**who, "step": step, "scale": scale, "definition": "betley", "em_rate": rate, "em_rate_lo": rate / 2,
-         "em_rate_hi": 2 * rate, "coherent_share": 0.9}
-        for step in steps for scale in (1, 5) if scale == 1 or step in (12, 24) for rate in (step * scale / 300,)
-    ]  # fmt: skip
-    return path, pd.DataFrame(rates)
-
-
 @pytest.fixture(scope="module")
 def numbers() -> Numbers:
-    runs = [run("organisms", 24), run("template", None), run("still", None, still=True)]
+    runs = [rank_one("organisms", 24), rank_one("template", None), rank_one("still", None, still=True)]
     paths, rates = (pd.concat(tables, ignore_index=True) for tables in zip(*runs, strict=True))
     return Numbers(pd.DataFrame(), trajectory=paths, scaled_rates=rates)
 

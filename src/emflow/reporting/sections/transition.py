@@ -41,7 +41,7 @@ def transition(numbers: Numbers, design: Design) -> ReportSection | None:
         text,
         "\n".join(f"- {_sentence(path, settings)}" for path in runs),
         picture,
-        ShownTable("phase_transition", paths, summary),
+        ShownTable("phase_transition", _with_rates(paths, rates), summary),
     ]
     if not scaled.empty:
         level = "EM rate in % [over questions], and coherent answers in %, by how many times the adapter counts."
@@ -79,6 +79,11 @@ def _summary(path: pd.DataFrame, rates: pd.DataFrame) -> dict[str, str]:
         "EM rate at the end %": rate_cell(own[-1]) if own else "–",
         "highest": "–" if most is None else f"{percent(most.em_rate)} at step {most.step}",
     }
+
+
+def _with_rates(paths: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
+    own = rates.loc[rates["scale"] == 1, [*RUN, "step", "em_rate", "em_rate_lo", "em_rate_hi"]]
+    return paths.merge(own, on=[*RUN, "step"], how="left")
 
 
 def _of_run(rates: pd.DataFrame, path: pd.DataFrame) -> pd.DataFrame:
