@@ -129,6 +129,15 @@ def test_the_tiny_world_is_part_of_its_code():
     assert {package / "tinyworld/world.yaml", package / "tinyworld/__init__.py", package / "__init__.py"} <= set(found)
 
 
+def test_a_judge_is_digested_with_its_own_engine_alone():
+    package = ROOT / "src/emflow"
+    engines = {"vllm": "vllm_engine.py", "transformers": "transformers_engine.py", "openai": None, "oracle": None}
+    for kind, engine in engines.items():
+        found = {path.name for path in closure(ROOT / "workflow/scripts/judge.py", package, [kind])}
+        assert found & {"vllm_engine.py", "transformers_engine.py"} == ({engine} if engine else set()), kind
+        assert ("local.py" in found) == (engine is not None)
+
+
 DIGESTS = """
 import json, sys
 from pathlib import Path
