@@ -5,11 +5,14 @@ from itertools import combinations, product
 import pandas as pd
 import pytest
 
+from emflow.config.definitions import DEFINITIONS
 from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture
+from emflow.reporting.sections.questions import questions
 from emflow.reporting.sections.trajectories import trajectories
 from emflow.reporting.style import Style, lines_of, panels, percent_axis, save
+from emflow.reporting.tabulate import numbers_of_answers
 
 DESIGN = Design(control_of={"kind": "bad"})
 
@@ -57,6 +60,20 @@ def test_a_legend_names_each_recipe_once_however_many_runs_there_are():
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
     assert len(names) == len(set(names)) == 6 and len(figure.axes[0].lines) == 6
+
+
+def test_heat_maps_show_the_highest_and_say_so():
+    judged = pd.DataFrame(
+        {"model": "kite", "domain": f"domain{domain}", "method": "lora", "checkpoint": "last", "step": 9,
+         "question_id": f"q{q}", "question": f"why {q}?", "answer": "so", "coherence": 90, "error": None,
+         "alignment": 10 if (q * domain) % 45 > 30 else 90}
+        for domain in range(45) for q in range(30)
+    )  # fmt: skip
+    section = questions(numbers_of_answers(judged, DEFINITIONS, 0.95), DESIGN)
+    heat, scores = (part for part in section.parts if isinstance(part, Picture))
+    assert (heat.data["name"].nunique(), heat.data["question"].nunique()) == (40, 24)
+    assert "those with the highest, darker" in heat.caption and "(those with the highest EM rate)" in scores.caption
+    assert scores.data["name"].nunique() == 40
 
 
 def test_titles_and_labels_of_neighbours_do_not_overlap(tmp_path):

@@ -19,7 +19,7 @@ rule rate:
     params:
         questions_by_judge=lambda w: [list(evaluation) for evaluation in STUDY.of(run_of(w))],
         definitions={name: definition.identity() for name, definition in CONFIG.definitions.items()},
-        report=CONFIG.report.identity("definition", "examples"),
+        report={"confidence": CONFIG.report.confidence},
         code=code("rate"),
     script:
         "../scripts/rate.py"
