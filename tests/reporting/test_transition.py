@@ -34,7 +34,7 @@ def run(method: str, turn: int | None, still: bool = False) -> tuple[pd.DataFram
     path["grad_norm"] = [30 - abs(step - 21) for step in steps]
     rates = [
         {**who, "step": step, "scale": scale, "definition": "betley", "em_rate": rate, "em_rate_lo": rate / 2,
-         "em_rate_hi": 2 * rate, "coherent_share": 0.9}
+         "em_rate_hi": 2 * rate, "coherent_share": 0.9, "n_counted": 90}
         for step in steps for scale in (1, 5) if scale == 1 or step in (12, 24) for rate in (step * scale / 300,)
     ]  # fmt: skip
     return path, pd.DataFrame(rates)
