@@ -3,6 +3,7 @@ import re
 
 from emflow.config.interventions import owner_of, runs_with_directions, targets
 from emflow.config.sources import file_name, is_url
+from emflow.config.transition import runs_of_transition
 from emflow.files import digest_text
 from emflow.judging.prompts import OURS
 from emflow.judging.questions import published_questions
@@ -194,3 +195,16 @@ def plain_judgements():
             own = RESULTS.run(run).answerer.judgements(question_set, DIRECTIONS.judge)
             found[own] = [last_label(run.method)]
     return found
+
+
+TRANSITION = CONFIG.transition
+RUNS_OF_TRANSITION = runs_of_transition(TRANSITION, STUDY) if TRANSITION else []
+
+
+def of_transition(part):
+    """A file of each of its runs."""
+    return [part(RESULTS.run(run)) for run in RUNS_OF_TRANSITION]
+
+
+def judged_of_transition(answerer):
+    return answerer.judgements(TRANSITION.question_set, TRANSITION.judge)

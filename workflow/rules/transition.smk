@@ -1,9 +1,4 @@
 # Rank-1 runs, checkpoint by checkpoint: their adapters count several times and answer, and the path that they take.
-from emflow.config.transition import runs_of_transition
-
-TRANSITION = CONFIG.transition
-RUNS_OF_TRANSITION = runs_of_transition(TRANSITION, STUDY) if TRANSITION else []
-METHODS_OF_TRANSITION = TRANSITION.methods if TRANSITION else []
 
 
 rule scale_adapters:
@@ -19,7 +14,7 @@ rule scale_adapters:
     benchmark:
         RESULTS.benchmark("scale_adapters", RUN_JOB)
     wildcard_constraints:
-        method="|".join(map(re.escape, METHODS_OF_TRANSITION)) or "(?!)",
+        method="|".join(map(re.escape, TRANSITION.methods if TRANSITION else [])) or "(?!)",
     conda:
         environment(reading)
     threads: cores(reading)
@@ -50,23 +45,14 @@ use rule generate as generate_scaled with:
         RESULTS.benchmark("generate_scaled", RUN_JOB / "{question_set}")
 
 
-def of_transition(part):
-    """A file of each of its runs."""
-    return [part(RESULTS.run(run)) for run in RUNS_OF_TRANSITION]
-
-
-def judged(answerer):
-    return answerer.judgements(TRANSITION.question_set, TRANSITION.judge)
-
-
 rule trajectory:
     input:
         checkpoints=ancient(of_transition(lambda run: run.checkpoints)),
         index=of_transition(lambda run: run.index),
         log=of_transition(lambda run: run.train_log),
-        judged=of_transition(lambda run: judged(run.answerer)),
+        judged=of_transition(lambda run: judged_of_transition(run.answerer)),
         scaled_index=of_transition(lambda run: run.scaled.index),
-        scaled=of_transition(lambda run: judged(run.scaled.answerer)),
+        scaled=of_transition(lambda run: judged_of_transition(run.scaled.answerer)),
     output:
         trajectory=report(RESULTS.report.trajectory, caption="../report/trajectory.rst", category="Report"),
         scaled_rates=RESULTS.report.scaled_rates,
