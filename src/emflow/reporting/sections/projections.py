@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from emflow.reporting.design import Design
 from emflow.reporting.numbers import RUN, Numbers
@@ -91,6 +92,7 @@ def _draw(rows: pd.DataFrame) -> Figure:
                 by_shift.plot(of_layer["shift"], 100 * of_layer["em_rate"], "o", color=colour, alpha=alpha)
         by_layer.axhline(0.5, color="0.6", lw=0.8)
         by_layer.set_ylim(-0.03, 1.03)
+        by_layer.xaxis.set_major_locator(MaxNLocator(integer=True))
         by_layer.set_xlabel("layer")
         by_layer.set_ylabel("AUC")
         by_layer.set_title(kind)
