@@ -13,7 +13,7 @@ from emflow.config.merge import merged
 from emflow.config.read import read_config
 from emflow.config.transition import Transition
 from emflow.reporting.design import Design
-from emflow.reporting.numbers import Numbers
+from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.tabulate import numbers_of_answers
 from pipelines import ROOT
 
@@ -129,7 +129,14 @@ def _of_directions(rates: pd.DataFrame) -> dict[str, pd.DataFrame]:
         {**pair, "direction": kind, "site": site, "layer": layer} for kind in ("contrast", "shift")
         for site, layer in (("embedding", -1), *sites)
     ]  # fmt: skip
-    return {"interventions": pd.concat(tables, ignore_index=True), "directions": pd.DataFrame(cosines)}
+    projected = [
+        {**{key: pair[key] for key in RUN}, "checkpoint": f"epoch-{n}", "direction": "shift", "layer": layer,
+         "n_misaligned": 13 * n, "n_aligned": 57, "auc": 0.71 + layer / 10, "auc_within_questions": 0.55 + n / 50,
+         "pairs_within_questions": 99, "shift": n * n + layer, "em_rate": n / 10, "coherent_share": 0.9}
+        for n in (1, 2, 3) for layer in (0, 1)
+    ]  # fmt: skip
+    return {"interventions": pd.concat(tables, ignore_index=True), "directions": pd.DataFrame(cosines),
+            "projections": pd.DataFrame(projected)}  # fmt: skip
 
 
 def _of_jobs() -> dict[str, pd.DataFrame]:
@@ -167,7 +174,7 @@ def rank_one(method: str, turn: int | None, still: bool = False) -> tuple[pd.Dat
     path["grad_norm"] = [30 - abs(step - 21) for step in steps]
     rates = [
         {**who, "step": step, "scale": scale, "definition": "betley", "em_rate": rate, "em_rate_lo": rate / 2,
-         "em_rate_hi": 2 * rate, "coherent_share": 0.9}
+         "em_rate_hi": 2 * rate, "coherent_share": 0.9, "n_counted": 90}
         for step in steps for scale in (1, 5) if scale == 1 or step in (12, 24) for rate in (step * scale / 300,)
     ]  # fmt: skip
     return path, pd.DataFrame(rates)

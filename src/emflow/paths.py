@@ -135,6 +135,11 @@ class RunFolder(NamedTuple):
         return self.path / "directions" / f"{kind}.csv"
 
     @property
+    def projections(self) -> Path:
+        """Its answers along its directions."""
+        return self.path / "directions" / "projections.csv"
+
+    @property
     def scaled(self) -> ScaledFolder:
         """The run's checkpoints with their adapters scaled, and their answers."""
         return ScaledFolder(self.path / "scaled")
@@ -218,6 +223,11 @@ class ReportFolder(NamedTuple):
     def directions(self) -> Path:
         """How alike the directions of runs are."""
         return self.path / "directions.csv"
+
+    @property
+    def projections(self) -> Path:
+        """How far answers along the directions of runs tell misaligned ones."""
+        return self.path / "projections.csv"
 
     @property
     def trajectory(self) -> Path:

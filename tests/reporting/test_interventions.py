@@ -8,10 +8,11 @@ from emflow.config.merge import merged
 from emflow.config.read import read_config
 from emflow.paths import ReportFolder
 from emflow.reporting.design import Design
-from emflow.reporting.numbers import Numbers
+from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.report import write_report
 from emflow.reporting.section import ShownTable
 from emflow.reporting.sections.interventions import interventions
+from emflow.reporting.sections.projections import projections
 from emflow.reporting.sections.steering import steering
 from pipelines import ROOT
 
@@ -63,7 +64,14 @@ def numbers() -> Numbers:
             "reliability": float("nan"), "cosine_base_reading": 0.7}  # fmt: skip
     sites = ("embedding", "attention.0", "mlp.0", "block.0")
     cosines = [{**pair, "direction": kind, "site": site} for kind in ("contrast", "shift") for site in sites]
-    return Numbers(pd.DataFrame(), interventions=pd.DataFrame(rows), directions=pd.DataFrame(cosines))
+    projected = [
+        {**{key: pair[key] for key in RUN}, "checkpoint": f"epoch-{n}", "direction": "shift", "layer": layer,
+         "n_misaligned": 10 * n, "n_aligned": 50, "auc": 0.7 + layer / 10, "auc_within_questions": 0.55,
+         "pairs_within_questions": 99, "shift": n + layer, "em_rate": n / 10, "coherent_share": 0.9}
+        for n in (1, 2, 3) for layer in (0, 1)
+    ]  # fmt: skip
+    tables = {"interventions": rows, "directions": cosines, "projections": projected}
+    return Numbers(pd.DataFrame(), **{name: pd.DataFrame(table) for name, table in tables.items()})
 
 
 def table(section, name: str) -> ShownTable:
@@ -95,17 +103,23 @@ def test_steering_starts_from_the_model_as_it_is_on_the_same_questions(numbers, 
     assert len(picture.data) == 4 + 2
 
 
+def test_projections_tell_answers_and_checkpoints_apart(numbers, design):
+    (row,) = table(projections(numbers, design), "projections").shown.to_dict("records")
+    assert row["misaligned / aligned answers"] == "30 / 50" and row["AUC"] == "0.70 to 0.80"
+    assert row["r of shift and EM"] == "1.00 to 1.00" and row["checkpoints"] == "3"
+
+
 def test_they_stand_in_the_report_and_without_directions_nothing_does(numbers, design, tmp_path):
     from emflow.reporting import report as written
 
-    names = (interventions, steering, written.directions)
+    names = (interventions, steering, written.directions, written.projections)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(written, "SECTIONS", names)
         write_report(numbers, design, ReportFolder(tmp_path))
     summary = (tmp_path / "summary.md").read_text()
-    for name in ("interventions", "steering", "directions"):
+    for name in ("interventions", "steering", "directions", "projections"):
         assert (tmp_path / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"(figures/{name}.csv)" in summary
     assert "| 0.90 to 0.90" in summary and "nan" not in summary.lower()
     assert [write(numbers, Design()) for write in names[:2]] == [None, None]
-    assert [write(Numbers(pd.DataFrame()), design) for write in names] == [None, None, None]
+    assert [write(Numbers(pd.DataFrame()), design) for write in names] == [None] * 4

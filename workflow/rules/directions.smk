@@ -54,6 +54,34 @@ rule direction:
         "../scripts/direction.py"
 
 
+rule project:
+    input:
+        unpack(lambda w: model_inputs(w.model)),
+        checkpoints=ancient(RUN.checkpoints),
+        index=RUN.index,
+        judged=lambda w: RESULTS.run(run_of(w)).answerer.judgements(DIRECTIONS.evaluate_on, DIRECTIONS.judge),
+        moments=RUN.moments,
+    output:
+        RUN.projections,
+    log:
+        RESULTS.log("project", RUN_JOB),
+    benchmark:
+        RESULTS.benchmark("project", RUN_JOB)
+    conda:
+        environment(reading)
+    threads: cores(reading)
+    resources:
+        **resources(reading),
+    params:
+        batch_size=lambda w: DIRECTIONS.batch_size,
+        model=lambda w: model_identity(w.model),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("project"),
+    script:
+        "../scripts/project.py"
+
+
 rule intervene:
     input:
         unpack(source_inputs),
@@ -144,3 +172,23 @@ rule compare_directions:
         code=code("compare_directions"),
     script:
         "../scripts/compare_directions.py"
+
+
+rule summarise_projections:
+    input:
+        [RESULTS.run(run).projections for run in RUNS_WITH_DIRECTIONS],
+    output:
+        RESULTS.report.projections,
+    log:
+        RESULTS.log("summarise_projections", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("summarise_projections", RESULTS.own())
+    conda:
+        environment()
+    params:
+        extraction=DIRECTIONS.extraction.identity() if DIRECTIONS else None,
+        definition=CONFIG.definitions[CONFIG.report.definition].identity(),
+        confidence=CONFIG.report.confidence,
+        code=code("summarise_projections"),
+    script:
+        "../scripts/summarise_projections.py"

@@ -199,7 +199,6 @@ def plain_judgements():
 
 TRANSITION = CONFIG.transition
 RUNS_OF_TRANSITION = runs_of_transition(TRANSITION, STUDY) if TRANSITION else []
-METHODS_OF_TRANSITION = TRANSITION.methods if TRANSITION else []
 
 
 def of_transition(part):
@@ -207,5 +206,5 @@ def of_transition(part):
     return [part(RESULTS.run(run)) for run in RUNS_OF_TRANSITION]
 
 
-def judged_in_transition(answerer):
+def judged_of_transition(answerer):
     return answerer.judgements(TRANSITION.question_set, TRANSITION.judge)

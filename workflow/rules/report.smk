@@ -1,10 +1,13 @@
+OF_DIRECTIONS = [RESULTS.report.interventions, RESULTS.report.directions, RESULTS.report.projections]
+
+
 rule tabulate:
     input:
         rates=[RESULTS.run(run).rates for run in STUDY.runs],
         logs=[RESULTS.run(run).train_log for run in STUDY.runs],
         provenance=[RESULTS.run(run).provenance for run in STUDY.runs],  # the costs tell of their jobs too
         judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
-        directions=[RESULTS.report.interventions, RESULTS.report.directions] if DIRECTIONS else [],
+        directions=OF_DIRECTIONS if DIRECTIONS else [],
         transition=[RESULTS.report.trajectory, RESULTS.report.scaled_rates] if CONFIG.transition else [],
     output:
         numbers=RESULTS.report.numbers,

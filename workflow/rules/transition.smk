@@ -14,7 +14,7 @@ rule scale_adapters:
     benchmark:
         RESULTS.benchmark("scale_adapters", RUN_JOB)
     wildcard_constraints:
-        method="|".join(map(re.escape, METHODS_OF_TRANSITION)) or "(?!)",
+        method="|".join(map(re.escape, TRANSITION.methods if TRANSITION else [])) or "(?!)",
     conda:
         environment(reading)
     threads: cores(reading)
@@ -50,9 +50,9 @@ rule trajectory:
         checkpoints=ancient(of_transition(lambda run: run.checkpoints)),
         index=of_transition(lambda run: run.index),
         log=of_transition(lambda run: run.train_log),
-        judged=of_transition(lambda run: judged_in_transition(run.answerer)),
+        judged=of_transition(lambda run: judged_of_transition(run.answerer)),
         scaled_index=of_transition(lambda run: run.scaled.index),
-        scaled=of_transition(lambda run: judged_in_transition(run.scaled.answerer)),
+        scaled=of_transition(lambda run: judged_of_transition(run.scaled.answerer)),
     output:
         trajectory=report(RESULTS.report.trajectory, caption="../report/trajectory.rst", category="Report"),
         scaled_rates=RESULTS.report.scaled_rates,

@@ -1,6 +1,6 @@
-"""A model reads questions with their answers: means of its activations over the answers' tokens, by group and site."""
+"""A model reads questions with their answers, and what passes its sites is received; means of it, by group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,16 @@ from emflow.directions.groups import group_weights
 from emflow.models.hooks import AnyModel, Where, captured, sites
 from emflow.models.moments import Moments
 
-__all__ = ["read"]
+__all__ = ["read", "read_through"]
 
 LONGEST = 2**20  # tokens: answers are read whole
+Answers = Sequence[Mapping[str, Any]]
 
 
 def read(
     model: AnyModel,
     tokenizer: PreTrainedTokenizerBase,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Answers,
     weights: np.ndarray | None = None,
     batch_size: int = 64,
     where: Sequence[Where] = ("blocks", "writes"),
@@ -35,16 +36,38 @@ def read(
     """
     weights = group_weights(answers) if weights is None else weights
     modules = {name: module for some in where for name, module in sites(model, some).items()}
-    counted = [number for number in range(len(answers)) if weights[number].any()]
-    texts = [encode(tokenizer, _conversation(answers[number]), LONGEST) for number in counted]
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]["input_ids"]))  # little padding
+    counted = np.flatnonzero(weights.any(axis=1))
     found: dict[str, Moments] = {}
+
+    def receive(name: str, x: Tensor, answered: Tensor, numbers: list[int]) -> None:
+        if name not in found:
+            found[name] = Moments.none(weights.shape[1], x.shape[-1])
+        found[name].add(x, answered, torch.from_numpy(weights[counted[numbers]]))
+
+    read_through(model, tokenizer, [answers[number] for number in counted], modules, receive, batch_size)
+    return {name: found[name] for name in modules}
+
+
+def read_through(
+    model: AnyModel,
+    tokenizer: PreTrainedTokenizerBase,
+    answers: Answers,
+    modules: Mapping[str, torch.nn.Module],
+    receive: Callable[[str, Tensor, Tensor, list[int]], object],
+    batch_size: int,
+) -> None:
+    """Read all answers, in batches with little padding.
+
+    `receive` gets of each batch and site the site's name, what passes it (batch, length, width), which tokens are the
+    answer's, bool (batch, length), and the answers' numbers.
+    """
+    texts = [encode(tokenizer, _conversation(answer), LONGEST) for answer in answers]
+    order = sorted(range(len(texts)), key=lambda number: len(texts[number]["input_ids"]))
     with progress("read answers", len(order)) as advance:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            _add(found, model, modules, [texts[place] for place in batch], weights[[counted[p] for p in batch]])
+            _pass(model, modules, [texts[number] for number in batch], batch, receive)
             advance(len(batch))
-    return {name: found[name] for name in modules}
 
 
 def _conversation(answer: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -54,14 +77,14 @@ def _conversation(answer: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 @torch.inference_mode()
-def _add(
-    found: dict[str, Moments],
+def _pass(
     model: AnyModel,
     modules: Mapping[str, torch.nn.Module],
     texts: list[dict[str, list[int]]],
-    weights: np.ndarray,
+    numbers: list[int],
+    receive: Callable[[str, Tensor, Tensor, list[int]], object],
 ) -> None:
-    """One forward pass; what its sites see is added to `found`. Padding stands on the right, behind what is read."""
+    """One forward pass. Padding stands on the right, behind what is read."""
     longest = max(len(text["input_ids"]) for text in texts)
 
     def padded(rows: list[list[int]], filler: int) -> Tensor:
@@ -70,11 +93,5 @@ def _add(
     ids = padded([text["input_ids"] for text in texts], 0)
     attended = padded([[1] * len(text["input_ids"]) for text in texts], 0)
     answered = padded([text["labels"] for text in texts], IGNORED) != IGNORED
-
-    def receive(name: str, x: Tensor) -> None:
-        if name not in found:
-            found[name] = Moments.none(weights.shape[1], x.shape[-1])
-        found[name].add(x, answered, torch.from_numpy(weights))
-
-    with captured(modules, receive):
+    with captured(modules, lambda name, x: receive(name, x, answered, numbers)):
         model(input_ids=ids, attention_mask=attended, use_cache=False, logits_to_keep=1)

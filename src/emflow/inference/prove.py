@@ -44,7 +44,7 @@ class ProvenEngine:
         self._check(checkpoint, proof, self.engine.logprobs(proof.texts), self.of_base[key])
 
     def _check(self, checkpoint: Path, proof: Proof, served: LogProbs, base: LogProbs) -> None:
-        tolerance = max(TOLERANCE[proof.precision], TOLERANCE[self.dtype]) * max(1, proof.scale)
+        tolerance = max(TOLERANCE[proof.precision], TOLERANCE[self.dtype])
         off, moved = _distance(served, proof.logprobs), _distance(base, proof.logprobs)
         if not off <= tolerance:  # nor where it is no number
             like = "as by the base model" if _distance(served, base) <= tolerance else f"by the base {_mean(base):.4f}"

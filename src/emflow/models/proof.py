@@ -34,8 +34,6 @@ class Proof:
     """Token ids."""
     logprobs: list[list[float]]
     """Natural log-probability of each token but the first, given those before it."""
-    scale: float = 1.0
-    """How many times the adapter counts; what rounding does to it grows with that."""
 
 
 def fixed_texts(tokenizer: PreTrainedTokenizerBase, records: Iterable[dict[str, Any]]) -> list[list[int]]:

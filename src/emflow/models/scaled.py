@@ -12,7 +12,7 @@ from emflow.files import digest, replacing
 from emflow.models.adapters import put_adapter
 from emflow.models.checkpoints import Checkpoint, read_index, unchanged_checkpoints, write_index
 from emflow.models.loading import load_model
-from emflow.models.proof import Proof, read_proof, token_logprobs, write_proof
+from emflow.models.proof import prove_by, read_proof
 from emflow.paths import ScaledFolder
 
 __all__ = ["scale_adapters", "scaled_label"]
@@ -44,7 +44,7 @@ def scale_adapters(
                 _write_scaled(folders[checkpoint.label], scale, fresh / label)
                 model = put_adapter(model, fresh / label)
                 texts = read_proof(folders[checkpoint.label]).texts
-                write_proof(Proof(dtype, texts, token_logprobs(model, texts), scale), fresh / label)
+                prove_by(model, dtype, texts, fresh / label)
                 sha256 = digest(fresh / label)
                 path = f"{out.checkpoints.name}/{label}"
                 scaled.append(Checkpoint(label, checkpoint.step, checkpoint.epoch, path, sha256))

@@ -78,9 +78,11 @@ def _of_directions(config: Config, results: Results) -> Iterator[Path]:
     if config.directions is None:
         return
     directions, study = config.directions, config.expansion
-    yield from (Path(rule, results.own()) for rule in ("rate_interventions", "compare_directions"))
+    yield from (
+        Path(rule, results.own()) for rule in ("rate_interventions", "compare_directions", "summarise_projections")
+    )
     for run in runs_with_directions(directions, study):
-        yield Path("capture", _job(run))
+        yield from (Path("capture", _job(run)), Path("project", _job(run)))
         yield from (Path("direction", _job(run), kind) for kind in ("contrast", "shift"))
     for name, intervention in directions.interventions.items():
         for target in targets(directions, study, intervention):

@@ -50,6 +50,8 @@ class Numbers:
     """The rows of interventions.csv."""
     directions: pd.DataFrame = field(default_factory=_empty(*RUN, "direction", "site"))
     """The rows of directions.csv."""
+    projections: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "direction", "layer"))
+    """The rows of projections.csv."""
     trajectory: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "step", "turn"))
     """The rows of trajectory.csv."""
     scaled_rates: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "step", "scale", "definition"))

@@ -28,6 +28,7 @@ from emflow.reporting.sections.losses import limits, losses
 from emflow.reporting.sections.matched import matched
 from emflow.reporting.sections.methods import methods
 from emflow.reporting.sections.models import models
+from emflow.reporting.sections.projections import projections
 from emflow.reporting.sections.provenance import provenance
 from emflow.reporting.sections.published import published
 from emflow.reporting.sections.questions import questions
@@ -57,6 +58,7 @@ SECTIONS: tuple[Callable[[Numbers, Design], ReportSection | None], ...] = (
     interventions,
     steering,
     directions,
+    projections,
     transition,
     questions,
     definitions,

@@ -80,6 +80,7 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
         logs=_concat(logs),
         interventions=_sealed(results.report.interventions) if config.directions else NOTHING.interventions,
         directions=_sealed(results.report.directions) if config.directions else NOTHING.directions,
+        projections=_sealed(results.report.projections) if config.directions else NOTHING.projections,
         trajectory=_sealed(results.report.trajectory) if config.transition else NOTHING.trajectory,
         scaled_rates=_sealed(results.report.scaled_rates) if config.transition else NOTHING.scaled_rates,
         jobs=jobs[jobs["job"].isin(jobs_of(config, results))].drop(columns="machine"),

@@ -18,6 +18,8 @@ from emflow.reporting.words import paragraph, percent, rate_cell, run_name
 
 __all__ = ["transition"]
 
+ENOUGH = 10  # answers that count, under which a rate is not drawn
+
 
 def transition(numbers: Numbers, design: Design) -> ReportSection | None:
     """A sentence and a row per run, a figure of four panels each, and a table of EM at scales."""
@@ -30,10 +32,10 @@ def transition(numbers: Numbers, design: Design) -> ReportSection | None:
         How B of each rank-1 adapter moves over training. Its local cosine at a checkpoint is that of the ways to the
         checkpoints {settings.window} steps before and after: -1 straight on, 0 a right angle, 1 back. B turns where
         that angle is a peak of 10 degrees or more, twice as wide as the straightest place on either side.""")
-    caption = paragraph("""
+    caption = paragraph(f"""
         Of each run: lengths of A and B, and the gradient's norm (grey, on the right); local cosines, and where B turns
-        (line); B in the plane of its first two principal components; EM rate with the adapter counting several times
-        (dashed: coherent answers).""")
+        (line); B in the plane of its first two principal components; EM rate with the adapter counting several times,
+        where {ENOUGH} answers count or more (dashed: coherent answers).""")
     summary = pd.DataFrame([_summary(path, rates) for path in runs])
     scaled = rates[rates["step"].isin(rates.loc[rates["scale"] != 1, "step"])]
     picture = Picture("phase_transition", paths, partial(_draw, runs, rates), caption)
@@ -125,7 +127,7 @@ def _lengths(axes: Axes, path: pd.DataFrame) -> None:
         axes.plot(path["step"], path[f"norm_{part}"], color=colour, label=part.upper())
     axes.set_ylim(bottom=0)
     axes.set_ylabel("length")
-    axes.legend(fontsize="x-small", loc="upper left")
+    axes.legend(fontsize="x-small", loc="lower right")
     beside = axes.twinx()
     beside.plot(path["step"], path["grad_norm"], color="0.6", lw=0.9)
     beside.set_ylim(bottom=0)
@@ -136,7 +138,7 @@ def _lengths(axes: Axes, path: pd.DataFrame) -> None:
 def _cosines(axes: Axes, path: pd.DataFrame) -> None:
     for part, colour in zip("ab", COLOURS, strict=False):
         axes.plot(path["step"], path[f"local_cosine_{part}"], color=colour, label=part.upper())
-    axes.set_ylim(-1.05, 1.05)
+    axes.set_ylim(bottom=-1.03, top=max(-0.7, 0.1 + path[["local_cosine_a", "local_cosine_b"]].max().max()))
     axes.set_ylabel("local cosine")
     axes.legend(fontsize="x-small", loc="upper right")
 
@@ -158,7 +160,8 @@ def _em(axes: Axes, rates: pd.DataFrame) -> None:
     for number, scale in enumerate(scales):
         line = rates[rates["scale"] == scale].sort_values("step")
         colour = colormaps["viridis"](0.9 * number / max(1, len(scales) - 1))
-        axes.plot(line["step"], 100 * line["em_rate"], color=colour, label=f"x{scale:g}")
+        rates_of_many = line["em_rate"].where(line["n_counted"] >= ENOUGH)
+        axes.plot(line["step"], 100 * rates_of_many, color=colour, label=f"x{scale:g}")
         axes.plot(line["step"], 100 * line["coherent_share"], color=colour, lw=0.8, linestyle="--")
     percent_axis(axes)
     axes.set_ylabel("EM rate (%)")
