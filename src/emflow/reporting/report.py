@@ -1,6 +1,7 @@
 """The report: its sections in the order in which they are read, and the files they are written to."""
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -98,8 +99,9 @@ def _draw_all(pictures: list[Picture], folder: Path, processes: int) -> None:
     if processes == 1:
         list(map(draw, pictures))
     else:
-        with get_context("fork").Pool(processes) as pool:  # a fresh process would spend seconds on imports
-            pool.map(draw, pictures, chunksize=1)
+        fork = get_context("fork")  # a fresh process would spend seconds on imports
+        with ProcessPoolExecutor(processes, fork) as pool:  # unlike a Pool, it says so if one of them is killed
+            list(pool.map(draw, pictures))
 
 
 def _draw(folder: Path, picture: Picture) -> None:
