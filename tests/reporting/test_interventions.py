@@ -67,7 +67,8 @@ def numbers() -> Numbers:
     projected = [
         {**{key: pair[key] for key in RUN}, "checkpoint": f"epoch-{n}", "direction": "shift", "layer": layer,
          "n_misaligned": 10 * n, "n_aligned": 50, "auc": 0.7 + layer / 10, "auc_within_questions": 0.55,
-         "auc_base_reading": 0.6, "pairs_within_questions": 99, "shift": n + layer, "em_rate": n / 10, "coherent_share": 0.9}
+         "auc_base_reading": 0.6, "pairs_within_questions": 99, "shift": n + layer,
+         "em_rate": n / 10, "coherent_share": 0.9}
         for n in (1, 2, 3) for layer in (0, 1)
     ]  # fmt: skip
     tables = {"interventions": rows, "directions": cosines, "projections": projected}
