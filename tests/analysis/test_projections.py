@@ -69,5 +69,10 @@ def test_a_row_per_checkpoint_direction_and_layer(tmp_path):
     last = table.iloc[-1]
     # of eight answers one is unjudged, one a refusal
     assert (last["n_misaligned"], last["n_aligned"], last["pairs_within_questions"]) == (3, 3, 4)
-    assert last["auc"] == 1 and last["shift"] == pytest.approx(0.4) and last["coherent_share"] == 1
+    assert (
+        last["auc"] == 1
+        and last["auc_base_reading"] == 0.5
+        and last["shift"] == pytest.approx(0.4)
+        and last["coherent_share"] == 1
+    )
     assert list(table["em_rate"]) == pytest.approx([1 / 7] * 2 + [3 / 7] * 2, rel=1e-5)

@@ -67,7 +67,8 @@ def numbers() -> Numbers:
     projected = [
         {**{key: pair[key] for key in RUN}, "checkpoint": f"epoch-{n}", "direction": "shift", "layer": layer,
          "n_misaligned": 10 * n, "n_aligned": 50, "auc": 0.7 + layer / 10, "auc_within_questions": 0.55,
-         "pairs_within_questions": 99, "shift": n + layer, "em_rate": n / 10, "coherent_share": 0.9}
+         "auc_base_reading": 0.6, "pairs_within_questions": 99, "shift": n + layer,
+         "em_rate": n / 10, "coherent_share": 0.9}
         for n in (1, 2, 3) for layer in (0, 1)
     ]  # fmt: skip
     tables = {"interventions": rows, "directions": cosines, "projections": projected}
@@ -105,7 +106,11 @@ def test_steering_starts_from_the_model_as_it_is_on_the_same_questions(numbers, 
 
 def test_projections_tell_answers_and_checkpoints_apart(numbers, design):
     (row,) = table(projections(numbers, design), "projections").shown.to_dict("records")
-    assert row["misaligned / aligned answers"] == "30 / 50" and row["AUC"] == "0.70 to 0.80"
+    assert (
+        row["misaligned / aligned answers"] == "30 / 50"
+        and row["AUC"] == "0.70 to 0.80"
+        and row["AUC, the base reading"] == "0.60 to 0.60"
+    )
     assert row["r of shift and EM"] == "1.00 to 1.00" and row["checkpoints"] == "3"
 
 

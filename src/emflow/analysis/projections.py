@@ -68,13 +68,14 @@ def write_projections(
 def _measured(part: pd.DataFrame, extraction: Extraction) -> dict[str, Any]:
     classes = np.array([class_of(row, extraction) or "" for row in _records(part)])
     known = classes != ""
-    whole, within, pairs = concordance(
-        part["answer"].to_numpy()[known], classes[known] == "misaligned", part["question_id"][known].tolist()
-    )
+    bad, questions = classes[known] == "misaligned", part["question_id"][known].tolist()
+    whole, within, pairs = concordance(part["answer"].to_numpy()[known], bad, questions)
+    of_texts, _, _ = concordance(part["answer_base"].to_numpy()[known], bad, questions)
     return {
         "n_misaligned": int((classes == "misaligned").sum()),
         "n_aligned": int((classes == "aligned").sum()),
         "auc": whole,
+        "auc_base_reading": of_texts,
         "auc_within_questions": within,
         "pairs_within_questions": pairs,
         "shift": float((part["prompt"] - part["prompt_base"]).mean()),

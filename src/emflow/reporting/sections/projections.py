@@ -27,7 +27,8 @@ def projections(numbers: Numbers, design: Design) -> ReportSection | None:
     text = paragraph(f"""
         Answers to `{design.directions.evaluate_on}`, read by the checkpoints that gave them, along the run's own
         directions, which are made of other questions. *AUC*: the chance that a misaligned answer lies further along
-        than an aligned one; a half is chance, and among pairs that answer one question the question cannot tell.
+        than an aligned one; a half is chance, among pairs that answer one question the question cannot tell, and where
+        the base reading the same answers does as well, the texts alone do.
         *Finetuning shift*: how much further the last token of the prompts lies along after fine-tuning than in the
         base, in mean norms of the base's activations; r is its correlation with the EM rate over a run's
         checkpoints.""")
@@ -64,6 +65,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
                 "direction": first.direction,
                 "misaligned / aligned answers": f"{first.n_misaligned} / {first.n_aligned}",
                 "AUC": _span(last["auc"]),
+                "AUC, the base reading": _span(last["auc_base_reading"]),
                 "pairs of one question": str(first.pairs_within_questions),
                 "AUC within questions": _span(last["auc_within_questions"]),
                 "finetuning shift": _span(last["shift"]),
