@@ -131,7 +131,8 @@ def _of_directions(rates: pd.DataFrame) -> dict[str, pd.DataFrame]:
     ]  # fmt: skip
     projected = [
         {**{key: pair[key] for key in RUN}, "checkpoint": f"epoch-{n}", "direction": "shift", "layer": layer,
-         "n_misaligned": 13 * n, "n_aligned": 57, "auc": 0.71 + layer / 10, "auc_within_questions": 0.55 + n / 50, "auc_base_reading": 0.62,
+         "n_misaligned": 13 * n, "n_aligned": 57, "auc": 0.71 + layer / 10, "auc_within_questions": 0.55 + n / 50,
+         "auc_base_reading": 0.62,
          "pairs_within_questions": 99, "shift": n * n + layer, "em_rate": n / 10, "coherent_share": 0.9}
         for n in (1, 2, 3) for layer in (0, 1)
     ]  # fmt: skip
