@@ -20,6 +20,7 @@ EXPERIMENTS = ROOT / "config/experiments"
 OURS = re.compile(  # where things lie, how work is done, and what follows from a key that is compared
     r"models\..*\.(revision|parameters)|.*\.(engine|reward)\..*|methods\..*\.ranks|judges\..*\.kind"
     r"|question_sets\..*\.(source|origin|ids)|report\.homework"
+    r"|directions\.(judge|interventions\..*\.(kind|target|methods|source\..*))|transition\.(methods|question_set|judge)"
 )
 
 
@@ -51,9 +52,9 @@ def test_what_differs_from_the_source_is_listed(study):
     settings = compared(config)
     for setting in settings:
         assert setting.differs == bool(setting.why), f"{setting.key}: {setting.ours!r}, its source {setting.source!r}"
-    sections = ("models", "split", "methods", "question_sets", "judges", "report")
+    sections = ("models", "split", "methods", "question_sets", "judges", "report", "directions", "transition")
     known = {setting.key for setting in settings}
-    given = set_by({section: own[section] for section in sections}) & values(config).keys()
+    given = set_by({section: own[section] for section in sections if section in own}) & values(config).keys()
     assert not {key for key in given - known if not OURS.fullmatch(key)}, "whose setting is it?"
     for cited in citations(study).values():
         assert re.fullmatch(r"[\w.-]+/[\w.-]+: [\w./-]+ \([0-9a-f]{7}\)", cited), cited
@@ -87,7 +88,7 @@ def test_the_page_counts_what_an_overlay_runs(study):
     config, _ = overlay(study)
     runs, sets = config.expansion.runs, [config.question_sets[name] for name in config.expansion.question_sets]
     checkpoints = sum(len(config.methods[run.method].labels) for run in runs)
-    questions = sum(len(asked.ids) * asked.samples for asked in sets if asked.ids)
+    questions = sum(len(asked.ids) // (asked.part or (1, 1))[1] * asked.samples for asked in sets if asked.ids)
     answers = questions * (checkpoints + len(config.expansion.models))
     (row,) = re.findall(
         rf"^\| `{study}` \|.*", (ROOT / "docs/published_experiments.md").read_text(), flags=re.MULTILINE

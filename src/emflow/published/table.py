@@ -65,8 +65,9 @@ def values(config: Config) -> dict[str, Any]:
     }
     parts |= {"split": config.split.identity(), "report": config.report.identity()}
     parts["runs"] = {"seeds": config.expansion.seeds}
-    if config.transition:
-        parts["transition"] = config.transition.identity()
+    for name in ("directions", "transition"):
+        if section := getattr(config, name):
+            parts[name] = section.identity()
     return dict(_flat(parts))
 
 
