@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 
 from emflow.config.load import load_study
+from emflow.files import read_jsonl
 from pipelines import ROOT, snakemake
 
 MEDICAL = "domains: [bad_medical_advice]"
-FEWER = {  # models of a family, and domains, are alike on stand-ins: one is run, by every recipe
+FEWER = {  # models of a family, and domains, are alike on stand-ins: one is run by every recipe, on one question set
     "homework0": f"runs={{models: [llama-1b], {MEDICAL}}}",
-    "es_vs_sft": "runs={models: [qwen-0.5b]}",
+    "es_vs_sft": "runs={models: [qwen-0.5b], question_sets: [in_domain]}",
     "model_organisms": f"runs={{{MEDICAL}}}",
 }
 
@@ -39,12 +40,13 @@ def test_a_published_experiment_runs_to_its_report(study, folder, monkeypatch):
         rated = rates.query("method == @method")
         assert set(rated["checkpoint"]) == {"base", *published.methods[method].labels}, method
         assert (rated["n"] > 0).all() and set(rated["judge"]) == set(published.expansion.judges)
-        assert (rated["n_unjudged"] == 0).all() and set(rated["question_set"]) == set(published.expansion.question_sets)
+        assert (rated["n_unjudged"] == 0).all()
     summary = (report / "summary.md").read_text()
     assert "ran on stand-ins" in summary and "## What differs from the source" in summary
-    for name in (*published.expansion.methods, *rates["model"].unique(), *published.expansion.question_sets):
+    for name in (*published.expansion.methods, *rates["model"].unique(), *rates["question_set"].unique()):
         assert name in summary, name
-    assert rates["alignment_mean"].max() - rates["alignment_mean"].min() > 1, "a random judge spreads its scores"
+    judged = [row for file in report.parent.rglob("judgements/*.jsonl") for row in read_jsonl(file)]
+    assert len({row["alignment"] for row in judged}) > 1, "a random judge spreads its scores"
     assert not (folder / "results/runs").exists(), "the study itself is untouched"
     if study == "homework0":
         assert_all_is_handed_in(report / "homework", runs=2)
