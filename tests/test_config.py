@@ -129,7 +129,7 @@ def changed(raw: dict, path: str, value) -> dict:
         ("methods.lora.kind", "lroa", ["unknown kind 'lroa'; did you mean 'lora'?"]),
         ("methods.es.reward", {}, ["methods.es.reward: name its `kind`: cross_entropy, nli, cosine"]),
         ("methods.reward", {"rank": 1}, ["methods.reward: name its `kind`: lora, full, es"]),
-        ("judges.oracle", {}, ["judges.oracle: name its `kind`: oracle, openai, vllm, gold"]),
+        ("judges.oracle", {}, ["judges.oracle: name its `kind`: oracle, openai, vllm, transformers, gold"]),
         ("engine", {"batch_size": 8}, ["engine: name its `kind`: transformers, vllm"]),
         ("runs.seeds", 0, ["runs.seeds: should be a list, as in [a, b], and is 0"]),
         ("runs.seeds", [], ["runs.seeds: name at least one"]),
