@@ -42,7 +42,7 @@ def test_scores_are_those_of_the_logits(folder, expected, tmp_path, scoring):
 def test_a_full_cache_costs_no_load(folder, tmp_path, capsys, monkeypatch):
     write_jsonl(tmp_path / "answers.jsonl", ROWS[:2])
     judge(of(folder), tmp_path / "answers.jsonl", tmp_path / "first.jsonl", cache=tmp_path / "cache")
-    monkeypatch.setattr("emflow.judging.by_transformers.TransformersEngine", None)
+    monkeypatch.setattr("emflow.inference.transformers_engine.TransformersEngine", None)
     judge(of(folder), tmp_path / "answers.jsonl", tmp_path / "second.jsonl", cache=tmp_path / "cache")
     assert read_jsonl(tmp_path / "first.jsonl") == read_jsonl(tmp_path / "second.jsonl")
     with pytest.raises(TypeError):  # another temperature is another instrument

@@ -38,7 +38,7 @@ def ends(slurm: Slurm, folder: Path, *arguments: str) -> str:
     (folder / "snakemake.out").unlink(missing_ok=True)
     with on_slurm(slurm, folder, *arguments) as snakemake:
         assert snakemake.wait(60 * MINUTES) == 1, output(folder)
-    assert not slurm.run("squeue", "-h")
+    wait_for(lambda: not slurm.run("squeue", "-h"), 60 * MINUTES, "an empty queue")
     return output(folder).splitlines()[-1]
 
 

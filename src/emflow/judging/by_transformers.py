@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from emflow.config.judges import TransformersJudge
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError
-from emflow.inference.transformers_engine import TransformersEngine
 from emflow.judging.local import LocalModel, require_whole_numbers
 from emflow.judging.scores import TOP_LOGPROBS, Reply
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from emflow.inference.transformers_engine import TransformersEngine
 
 __all__ = ["ByTransformers"]
 
@@ -33,7 +34,9 @@ class ByTransformers(LocalModel):
         self.sampling["engine"] = config.kind  # vLLM's rounding is another
 
     @cached_property
-    def _engine(self) -> TransformersEngine:
+    def _engine(self) -> "TransformersEngine":
+        from emflow.inference.transformers_engine import TransformersEngine
+
         settings = self.config
         engine = TransformersEngine(
             Path(self.path), settings.dtype, settings.engine.batch_size, settings.chat_template_kwargs

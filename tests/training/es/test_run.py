@@ -17,7 +17,7 @@ from emflow.files import InputError, read_jsonl
 from emflow.inference.prove import ProvenEngine
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.checkpoints import read_index
-from emflow.models.proof import read_proof
+from emflow.models.proof import TEXTS, read_proof
 from emflow.progress_file import ProgressFile
 from emflow.training.es.engines.factory import make_es_engine
 from emflow.training.es.iteration import draw_members, evaluate, in_groups
@@ -122,7 +122,7 @@ def test_weights_follow_from_the_log(log, out, untrained, lantern_train, method)
         ProvenEngine(served, "transformers", method.dtype).use(out / "checkpoints" / label)
     served.use(None)
     proof = read_proof(out / "checkpoints/iteration-5")
-    assert served.logprobs(proof.texts) != proof.logprobs and len(proof.texts) == 4
+    assert served.logprobs(proof.texts) != proof.logprobs and len(proof.texts) == TEXTS
     card = (out / "checkpoints/iteration-5/README.md").read_text()
     for fact in ("iteration | `5 of 5`", "cross_entropy", "2509.24372", "Intended use", "Hazards"):
         assert fact in card
