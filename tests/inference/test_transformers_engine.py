@@ -14,6 +14,9 @@ from emflow.files import InputError
 from emflow.inference.generate import answer_seed
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.chat_template import prompt_ids
+from emflow.models.loading import load_model
+from emflow.models.proof import token_logprobs
+from emflow.stand_ins.make import make_model
 
 GREEDY = Sampling(temperature=0, max_new_tokens=24)
 DRAWN = Sampling(temperature=1, max_new_tokens=24)
@@ -133,6 +136,21 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(engine, full, tmp_path):
     engine.use(None)
     with pytest.raises(InputError, match=r"lacks 1 of the model's tensors, e\.g\. model\.norm\.weight"):
         engine.use(partial)
+
+
+def test_weights_whose_names_in_files_are_others_than_the_models(tmp_path):
+    make_model(tmp_path / "base", "gemma3", 2)
+    trained = load_model(tmp_path / "base", "float32")
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1.5)
+    trained.save_pretrained(tmp_path / "trained")
+    engine, texts = TransformersEngine(tmp_path / "base", "float32", 32), [[5, 6, 7, 8]]
+    before = engine.logprobs(texts)
+    engine.use(tmp_path / "trained")
+    assert engine.logprobs(texts) == token_logprobs(trained, texts) != before
+    engine.use(None)
+    assert engine.logprobs(texts) == before
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

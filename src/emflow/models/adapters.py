@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
 from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
+from emflow.models.loading import FROM_FOLDER
 
 __all__ = ["is_adapter", "put_adapter", "put_weights", "scaled_adapter"]
 
@@ -62,16 +63,14 @@ def _adapter_name(checkpoint: Path) -> str:
 def put_weights(model: PreTrainedModel, folder: Path) -> None:
     """Copy the full weights of a folder onto a model of the same shape, in place, cast to its dtype.
 
-    Raises InputError where a tensor of the folder is unknown to the model or the other way round.
+    transformers reads the folder, into host memory: names in files may be others than the model's (Gemma 3). Raises
+    InputError where the folder lacks a tensor of the model.
     """
-    parameters = dict(model.named_parameters())  # tied weights appear once
-    found = set()
-    for file in sorted(folder.glob("*.safetensors")):
-        for name, tensor in load_file(file).items():
-            if name not in parameters:
-                continue  # a tied twin, such as lm_head of a model with tied embeddings
-            with torch.no_grad():
-                parameters[name].copy_(tensor)
-            found.add(name)
-    if missing := parameters.keys() - found:
+    transformers_logging.disable_progress_bar()
+    read, told = type(model).from_pretrained(folder, dtype=model.dtype, output_loading_info=True, **FROM_FOLDER)
+    if missing := told["missing_keys"]:
         raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
+    weights = dict(read.named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[name])
