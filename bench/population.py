@@ -8,20 +8,15 @@ Plain generation is as many answers by the same engine, without members, all at 
 """
 
 import argparse
-import os
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
 from emflow.config.es import Es
-from emflow.native import NATIVE
 from emflow.training.es.engines.factory import make_es_engine
 from emflow.training.es.schedule import draw_batch
 from es import OurWay, write_model, write_records, write_reward_model
-from sides import take_turns
+from sides import begin, take_turns
 
 TURNS = ("low rank", "plain", "full rank", "plain", "low rank")  # a machine that slows down slows all three
 
@@ -67,11 +62,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="per answer")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    if not NATIVE.items() <= os.environ.items():  # they are read once, when a process starts
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | NATIVE)
-    torch.set_num_threads(os.cpu_count() or 1)
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    print(f"{cpu.partition(': ')[2]}, {torch.get_num_threads()} threads")
+    begin()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder / "model")

@@ -1,6 +1,8 @@
-"""What benchmarks share: a random model of the tiny world's words, and sides that take turns."""
+"""What benchmarks share: how they start, a random model of the tiny world's words, and sides that take turns."""
 
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,9 +10,24 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from emflow.native import NATIVE
 from emflow.tinyworld.tokenizer import make_tokenizer
 
-__all__ = ["take_turns", "write_random_model"]
+__all__ = ["begin", "say_processor", "take_turns", "write_random_model"]
+
+
+def begin() -> None:
+    """Run with the workflow's settings of native libraries and on all cores, and say which these are."""
+    if not NATIVE.items() <= os.environ.items():  # they are read once, when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | NATIVE)
+    torch.set_num_threads(os.cpu_count() or 1)
+    say_processor()
+
+
+def say_processor() -> None:
+    """Its name, and how many threads it runs."""
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    print(f"{cpu.partition(': ')[2]}, {os.cpu_count()} threads")
 
 
 def write_random_model(folder: Path, layers: int, intermediate: int, positions: int) -> None:

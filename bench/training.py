@@ -36,7 +36,7 @@ from emflow.native import NATIVE
 from emflow.tinyworld.grammar import WORLD, answers, questions
 from emflow.training.arguments import lora_config, training_arguments
 from emflow.training.batches import make_collator
-from sides import write_random_model
+from sides import say_processor, write_random_model
 
 SIDES = ("ours", "ours, no padding", "trl", "trl, grouped", "trl, no padding", "padded to 512")
 BATCH = 8
@@ -144,8 +144,7 @@ def main() -> None:
         torch.set_num_threads(os.cpu_count() or 1)
         print(json.dumps(train(given.child[0], Path(given.child[1]))))
         return
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    print(f"{cpu.partition(': ')[2]}, {os.cpu_count()} threads")
+    say_processor()
     sides = given.side or SIDES
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as temporary:

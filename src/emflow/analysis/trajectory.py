@@ -24,7 +24,9 @@ def local_cosine(steps: Sequence[int], path: np.ndarray, window: int, threshold:
 
     NaN where one of the three is not there, and where neither way is longer than `threshold`: there noise alone points.
     As in appendix F of Turner et al.; their code is plot_local_cos_sim in
-    em_organism_dir/phase_transitions/phase_transitions.py (read in the copy sushmanthreddy/emotionvectors).
+    em_organism_dir/phase_transitions/phase_transitions.py (read in the copy sushmanthreddy/emotionvectors, 3d46c25).
+    It leaves a step out where A and B both stay under the threshold, and takes 0 where a vector stands still; here each
+    vector counts for itself, and one that stands still has none.
     """
     place = {step: number for number, step in enumerate(steps)}
     cosines = np.full(len(steps), np.nan)

@@ -41,7 +41,7 @@ def project(
     """Write a row per answer, direction and decoder block to `out` (CSV); returns how many answers were read.
 
     Every checkpoint reads its own answers, and the base the same. `readings` are the moments of which directions are
-    made; one that cannot be told has no rows.
+    made; one that cannot be told has no rows. Raises InputError where none can.
     """
     engine = TransformersEngine(base, dtype, batch_size, template)
     along = _at_blocks(readings)
@@ -69,6 +69,8 @@ def _at_blocks(readings: Mapping[str, Means]) -> dict[str, Direction]:
     for kind in KINDS:
         with suppress(InputError):
             found[kind] = of_base(estimated(kind, tuned, base), base)
+    if not found:
+        raise InputError("no direction can be told, so nothing lies along one; see the log of rule direction")
     return found
 
 

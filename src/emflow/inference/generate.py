@@ -150,7 +150,7 @@ def _answers(
         left = rows[max(0, skip - number * len(rows)) :]
         if not left:
             continue
-        for label in turn:
+        for label in turn[(len(rows) - len(left)) // len(prompts) :]:
             proven.use(respondent.checkpoints[label])
         for start in range(0, len(left), size):
             names, asked = zip(*left[start : start + size], strict=True)
