@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from emflow.analysis.rates import rate
 from emflow.config.definitions import Definition
@@ -37,7 +36,7 @@ def concordance(values: np.ndarray, is_misaligned: np.ndarray, questions: Sequen
 def _pairs(values: np.ndarray, is_misaligned: np.ndarray) -> tuple[float, int]:
     """Pairs in which the misaligned one lies further (Mann and Whitney's U, by ranks), and all."""
     bad, good = int(is_misaligned.sum()), int((~is_misaligned).sum())
-    return float(rankdata(values)[is_misaligned].sum()) - bad * (bad + 1) / 2, bad * good
+    return float(pd.Series(values).rank().to_numpy()[is_misaligned].sum()) - bad * (bad + 1) / 2, bad * good
 
 
 def _share(pairs: Sequence[tuple[float, int]]) -> float:
