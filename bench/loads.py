@@ -71,9 +71,10 @@ def compare(project: Path, repeats: int) -> None:
                 seconds[side] += took / TURNS.count(side)
             ratios.append(seconds["a load for each"] / seconds["one load for all sets"])
             print(f"  repeat {repeat}: " + ", ".join(f"{side} {took:.0f} s" for side, took in seconds.items()))
-    (loads, answers), (more, same) = seen["one load for all sets"], seen["a load for each"]
-    print(f"{loads} loads for {len(answers)} sets of answers, {statistics.median(ratios):.2f}x as fast as {more} loads; "
-          f"answers {'the same' if answers == same else 'DIFFER'}")  # fmt: skip
+    (loads, answers), (more, others) = seen["one load for all sets"], seen["a load for each"]
+    same = "the same" if answers == others else "DIFFERENT"
+    gain = f"{statistics.median(ratios):.2f}x as fast as {more} loads"
+    print(f"{loads} loads for {len(answers)} sets of answers, {gain}; the answers are {same}")
 
 
 def main() -> None:
