@@ -167,7 +167,7 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
 def test_an_edited_answer_of_a_killed_job_is_given_again(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
     arguments = Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out)
-    key = job._key(arguments[0], asked, SAMPLING, job.prompts_of("lanterns", SAMPLING, questions))
+    key = job._key(*arguments, SAMPLING, job.prompts_of("lanterns", SAMPLING, questions))
     with ProgressFile(tmp_path / ".lanterns.jsonl.progress", key) as done:
         done.add(read_jsonl(undisturbed)[:24])
     lines = done.path.read_text().split("\n")
@@ -210,11 +210,10 @@ def test_one_load_answers_all_sets_and_each_job_writes_its_own(grown, asked, que
 
 
 def test_answers_by_other_code_are_not_kept(grown, asked, questions, tmp_path, loads):
-    kites, other = (
-        Asked(asked, name, SAMPLING, questions, tmp_path / f"{name}.jsonl") for name in ("kites", "lanterns")
-    )
-    generate(Served(ENGINE, grown, "float32", code="old"), kites, [other])
-    assert generate(Served(ENGINE, grown, "float32", code="new"), other).kept == 0
+    kites, other = (Asked(asked, name, SAMPLING, questions, tmp_path / f"{name}.jsonl", "old") for name in ("k", "l"))
+    served = Served(ENGINE, grown, "float32")
+    generate(served, kites, [other])
+    assert generate(served, replace(other, code="new")).kept == 0
     assert len(loads) == 2
 
 
@@ -257,10 +256,11 @@ def test_what_is_planned_with_a_load_is_read_as_it_is_written(adapters, tmp_path
     index = tmp_path / "checkpoints.json"
     write_index(index, [Checkpoint("epoch-1", 2, 1.0, "checkpoints/epoch-1", "digest")])
     entry = {"question_set": "y", "sampling": {"samples": 2}, "questions": "q/y.jsonl", "out": "a/y.jsonl"}
+    entry["code"] = "0f"
     run = {**entry, "respondent": ["tiny", "kites", "lora", 0], "index": str(index)}
     base = {**entry, "respondent": ["tiny", None, None, None], "index": None}
     (tmp_path / "loads.json").write_text(json.dumps({"a/x.jsonl": [run, base], "b/x.jsonl": []}))
-    files = "y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl")
+    files = "y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl"), "0f"
     checkpoints = {"epoch-1": tmp_path / "checkpoints/epoch-1"}
     assert also_asked(tmp_path / "loads.json", Path("a/x.jsonl")) == [
         Asked(Respondent("tiny", "kites", "lora", 0, checkpoints, index), *files),

@@ -42,6 +42,7 @@ def share_loads():
             for job in [*workflow.dag.dependencies[other]]:
                 run_after(job, first)
             run_after(first, other)
+    go_until()
     write_text(RESULTS.loads, json.dumps(told, indent=1) + "\n")
 
 
@@ -57,6 +58,7 @@ def asked(job):
         "sampling": job.params.sampling,
         "questions": job.input.questions,
         "out": job.output[0],
+        "code": job.params.code,
     }
 
 
@@ -69,3 +71,12 @@ def run_after(before, job):
         dag.depending[before][job] = set()
         dag._n_until_ready[job] += 1
         dag._ready_jobs.discard(job)
+
+
+def go_until():
+    """With `--until RULE`, Snakemake lets no job come after those of the rule. Here some do, which are of it, too."""
+    dag, mine = workflow.dag, set(planned())
+    for job in filter(dag.in_until, mine):
+        for later in dag.depending[job].keys() - mine:
+            dag._n_until_ready[later] += 1  # which nothing takes away again
+    dag.untilrules, dag.untilfiles = set(), set()

@@ -24,8 +24,8 @@ with stage(snakemake.log[0]):
     engine = TypeAdapter(EngineSettings).validate_python(how.engine)
     respondent = Respondent(run.model, run.domain, run.method, int(run.seed), {**checkpoint_folders(index)}, index)
     generated = generate(
-        Served(engine, start_folder(*model), how.dtype, how.template, how.code, prepare),
-        Asked(respondent, run.question_set, Sampling(**how.sampling), Path(given.questions), out),
+        Served(engine, start_folder(*model), how.dtype, how.template, prepare),
+        Asked(respondent, run.question_set, Sampling(**how.sampling), Path(given.questions), out, how.code),
         also_asked(Path(how.loads), out),
     )
     finished(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {generated}")

@@ -24,8 +24,8 @@ with stage(snakemake.log[0]):
     engine = TypeAdapter(EngineSettings).validate_python(how.engine)
     respondent = Respondent(names.model, domain or None, None, None, {"base": None})
     generated = generate(
-        Served(engine, Path(given.model), how.dtype, how.template, how.code, prepare),
-        Asked(respondent, question_set, Sampling(**how.sampling), Path(given.questions), out),
+        Served(engine, Path(given.model), how.dtype, how.template, prepare),
+        Asked(respondent, question_set, Sampling(**how.sampling), Path(given.questions), out, how.code),
         also_asked(Path(how.loads), out),
     )
     finished(f"{names.model} (base) on {names.questions}: {generated}")

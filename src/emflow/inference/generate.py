@@ -50,8 +50,6 @@ class Served:
     dtype: str
     template: "TemplateArguments | None" = None
     """Arguments of the model's chat template."""
-    code: str = ""
-    """Digest of the code that answers: what other code has answered is not kept."""
     prepare: Callable[[], object] = lambda: None
     """Called before anything is loaded."""
 
@@ -78,6 +76,8 @@ class Asked:
     questions: Path
     """Rows of emflow.judging.questions."""
     out: Path
+    code: str = ""
+    """Digest of the code that answers: what other code has answered is not kept."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def also_asked(loads: Path, out: Path) -> list[Asked]:
         model, domain, method, seed = entry["respondent"]
         respondent = Respondent(model, domain, method, seed, checkpoints, index)
         sampling, files = Sampling(**entry["sampling"]), (Path(entry["questions"]), Path(entry["out"]))
-        asked.append(Asked(respondent, entry["question_set"], sampling, *files))
+        asked.append(Asked(respondent, entry["question_set"], sampling, *files, entry["code"]))
     return asked
 
 
@@ -183,7 +183,7 @@ class _Answers:
         self.prompts = prompts_of(asked.name, self.sampling, asked.questions)
         self.turns = _turns(served.engine, respondent)
         self.total = len(self.prompts) * len(respondent.checkpoints)
-        key = _key(served, respondent, self.sampling, self.prompts)
+        key = _key(served, asked, self.sampling, self.prompts)
         whole = whole_batches(len(self.turns[0]) * len(self.prompts), served.engine.batch_size)
         self.done = ProgressFile(asked.out.with_name(f".{asked.out.name}.progress"), key, whole)
         self.kept, self.tokens, self.seconds = len(self.done.rows), 0, 0.0
@@ -286,9 +286,10 @@ def _conversation(prompt: dict[str, Any]) -> list[dict[str, Any]]:
     return [*system, {"role": "user", "content": prompt["question"]}]
 
 
-def _key(served: Served, respondent: Respondent, sampling: Sampling, prompts: list[dict[str, Any]]) -> str:
+def _key(served: Served, asked: Asked, sampling: Sampling, prompts: list[dict[str, Any]]) -> str:
     """What determines the answers; kept answers of another key are worthless."""
-    folders = [served.base, *(folder for folder in respondent.checkpoints.values() if folder)]
-    how = [served.engine.identity(), served.dtype, served.template, served.code]
-    what = [list(respondent.checkpoints), sampling.identity(), prompts]
+    checkpoints = asked.respondent.checkpoints
+    folders = [served.base, *filter(None, checkpoints.values())]
+    how = [served.engine.identity(), served.dtype, served.template, asked.code]
+    what = [list(checkpoints), sampling.identity(), prompts]
     return digest_text(json.dumps([*how, *what, *map(stamp, folders)]))
