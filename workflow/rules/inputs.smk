@@ -64,6 +64,14 @@ def questions_digest(question_set):
         return None
 
 
+def stand_in_questions():
+    """How many the tiny world publishes: enough for each part of a set; None is all, where none stand in."""
+    if CONFIG.stand_ins is None:
+        return None
+    parts = [CONFIG.question_sets[name].part for name in STUDY.question_sets]
+    return CONFIG.stand_ins.questions * max(part[1] if part else 1 for part in parts)
+
+
 def methods_of(*kinds):
     """What the wildcard {method} may be where only these kinds of training are meant."""
     names = [name for name, method in CONFIG.methods.items() if method.kind in kinds]
