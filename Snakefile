@@ -30,6 +30,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/questions.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/generate.smk"
+include: "workflow/rules/loads.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/rate.smk"
 include: "workflow/rules/directions.smk"
@@ -54,6 +55,7 @@ rule all:
 
 onstart:
     begin()
+    share_loads()
     watch_queue()
 
 

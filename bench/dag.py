@@ -1,6 +1,6 @@
 """What planning costs: `snakemake -n` for a large study, against the default config, and a run with nothing to do.
 
-    python bench/dag.py      # prints jobs, seconds and peak memory of each
+    python bench/dag.py      # prints jobs, loads, seconds and peak memory of each
 
 The study: 5 models x 3 domains x 6 methods x 3 seeds x 7 checkpoints x 4 question sets x 2 judges. Checkpoints cost
 nothing here: one job trains, or answers for, all of a run's.
@@ -23,6 +23,7 @@ SIZES = {"models": 5, "domains": 3, "methods": 6, "question_sets": 4, "judges": 
 
 class Planned(NamedTuple):
     jobs: dict[str, int]  # rule -> how many
+    loads: int  # of a model, for answers
     seconds: float  # of wall time
     cpu_seconds: float
     megabytes: float  # peak
@@ -53,7 +54,7 @@ def plan(overlay: dict | None = None) -> Planned:
     """`snakemake -n` in an empty folder: no data, no models."""
     with tempfile.TemporaryDirectory() as temporary:
         printed, *took = _measured(_command(Path(temporary), overlay, "-n"))
-    return Planned(jobs(printed), *took)
+    return Planned(jobs(printed), loads(printed), *took)
 
 
 def run_again(overlay: dict | None = None) -> Planned:
@@ -75,7 +76,7 @@ def run_again(overlay: dict | None = None) -> Planned:
         printed, *took = _measured(_command(folder, overlay, "--cores", "1"))
     if "Nothing to be done" not in printed:
         raise RuntimeError(printed[-3000:])
-    return Planned({"total": 0}, *took)
+    return Planned({"total": 0}, 0, *took)
 
 
 def _command(folder: Path, overlay: dict | None, *arguments: str) -> list[str | Path]:
@@ -113,12 +114,19 @@ def jobs(plan: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", plan, flags=re.MULTILINE)}
 
 
+def loads(plan: str) -> int:
+    """How many loads of a model it says that answers take."""
+    return int(re.findall(r"with (\d+) loads of a model", plan)[0])
+
+
 if __name__ == "__main__":
-    print(f"{'':<24}{'jobs':>8}{'seconds':>10}{'CPU s':>8}{'MB':>8}")
+    print(f"{'':<24}{'jobs':>8}{'loads':>8}{'seconds':>10}{'CPU s':>8}{'MB':>8}")
     for name, measure, overlay in (
         ("default, planned", plan, None),
         ("study, planned", plan, study()),
         ("study, nothing to do", run_again, study()),
     ):
         seen = measure(overlay)
-        print(f"{name:<24}{seen.jobs['total']:>8}{seen.seconds:>10.1f}{seen.cpu_seconds:>8.1f}{seen.megabytes:>8.0f}")
+        print(
+            f"{name:<24}{seen.jobs['total']:>8}{seen.loads:>8}{seen.seconds:>10.1f}{seen.cpu_seconds:>8.1f}{seen.megabytes:>8.0f}"
+        )

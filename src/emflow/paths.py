@@ -361,6 +361,11 @@ class Results:
         return self.root / "cache" / "judgements"
 
     @property
+    def loads(self) -> Path:
+        """Which sets the jobs of the last start answer with one load of a model."""
+        return self.root / "loads.json"
+
+    @property
     def report(self) -> ReportFolder:
         if self.study == DEFAULT_STUDY:
             return ReportFolder(self.root / "report")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from emflow.config.engine import TransformersSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.inference import generate as job
-from emflow.inference.generate import Respondent, answer_seed, generate
+from emflow.inference.generate import Asked, Respondent, Served, also_asked, answer_seed, generate
 from emflow.progress_file import ProgressFile
 
 ENGINE = TransformersSettings(batch_size=8)
@@ -44,7 +45,7 @@ def asked(adapters) -> Respondent:
 @pytest.fixture(scope="module")
 def undisturbed(grown, asked, questions, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "lanterns.jsonl"
-    generate(ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out)
+    generate(Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out))
     return out
 
 
@@ -63,7 +64,8 @@ def test_one_row_per_checkpoint_question_and_sample(undisturbed):
 def test_as_many_samples_as_the_file_says(grown, questions, tmp_path):
     out = tmp_path / "out.jsonl"
     base = Respondent("tiny", None, None, None, {"base": None})
-    made = generate(ENGINE, grown, "float32", base, "lanterns", Sampling(max_new_tokens=4), questions, out)
+    asked = Asked("lanterns", Sampling(max_new_tokens=4), questions, out)
+    made = generate(Served(ENGINE, grown, "float32"), base, asked)
     assert [row["question_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2", "q3", "q4", "q5", "q5", "q6", "q3"]
     assert (made.answers, made.kept, made.tokens) == (9, 0, sum(row["tokens"] for row in read_jsonl(out)))
 
@@ -75,7 +77,8 @@ def test_the_models_own_sampling_is_that_of_its_generation_config(grown, questio
     base, answers = Respondent("tiny", None, None, None, {"base": None}), []
     for sampling in ({"generation_config": "model"}, {"repetition_penalty": 1.4, "top_k": 3}, {}):
         out = tmp_path / "out.jsonl"
-        generate(ENGINE, habits, "float32", base, "l", Sampling(max_new_tokens=8, **sampling), questions, out)
+        asked = Asked("l", Sampling(max_new_tokens=8, **sampling), questions, out)
+        generate(Served(ENGINE, habits, "float32"), base, asked)
         answers.append(out.read_bytes())
     assert answers[0] == answers[1] != answers[2]
 
@@ -89,7 +92,8 @@ def test_seeds_differ_between_answers_and_agree_between_checkpoints():
 def test_an_empty_set_is_refused(grown, asked, tmp_path):
     write_jsonl(tmp_path / "none.jsonl", [])
     with pytest.raises(InputError, match="the question set is empty"):
-        generate(ENGINE, grown, "float32", asked, "none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+        none = Asked("none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+        generate(Served(ENGINE, grown, "float32"), asked, none)
 
 
 JOB = """
@@ -111,7 +115,7 @@ if len(sys.argv) > 6:
     job._answers = slowly
 asked = job.Respondent("tiny", "lantern", "lora", 0, {"epoch-0.5": first, "epoch-1": second})
 engine, sampling = TransformersSettings(batch_size=8), Sampling(samples=3, max_new_tokens=12)
-made = job.generate(engine, base, "float32", asked, "lanterns", sampling, questions, out)
+made = job.generate(job.Served(engine, base, "float32"), asked, job.Asked("lanterns", sampling, questions, out))
 print(json.dumps([made.answers, made.kept]))
 """
 
@@ -141,7 +145,7 @@ def test_a_killed_job_goes_on_to_the_same_bytes(grown, adapters, questions, undi
 def test_answers_of_another_job_are_not_kept(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
     (tmp_path / ".lanterns.jsonl.progress").write_text("another key\n" + undisturbed.read_text())
-    made = generate(ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out)
+    made = generate(Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out))
     assert made.kept == 0 and out.read_bytes() == undisturbed.read_bytes()
 
 
@@ -149,7 +153,7 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
     grown, asked, questions, undisturbed, small_disk
 ):
     out = small_disk / "lanterns.jsonl"
-    arguments = ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out
+    arguments = Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out)
     (small_disk / "other").write_bytes(bytes(244 * 1024))
     with pytest.raises(InputError, match=r"the disk is full; make room and start again"):
         generate(*arguments)
@@ -161,8 +165,8 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
 
 def test_an_edited_answer_of_a_killed_job_is_given_again(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
-    arguments = ENGINE, grown, "float32", asked, "lanterns", SAMPLING, questions, out
-    key = job._key(*arguments[:4], SAMPLING, job.prompts_of("lanterns", SAMPLING, questions), None)
+    arguments = Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out)
+    key = job._key(*arguments[:2], SAMPLING, job.prompts_of("lanterns", SAMPLING, questions))
     with ProgressFile(tmp_path / ".lanterns.jsonl.progress", key) as done:
         done.add(read_jsonl(undisturbed)[:24])
     lines = done.path.read_text().split("\n")
@@ -170,3 +174,52 @@ def test_an_edited_answer_of_a_killed_job_is_given_again(grown, asked, questions
     done.path.write_text("\n".join(lines))
     assert generate(*arguments).kept == 16
     assert out.read_bytes() == undisturbed.read_bytes()
+
+
+@pytest.fixture
+def loads(monkeypatch) -> list[Path]:
+    """Models that were loaded, as they are."""
+    from emflow.inference import factory
+
+    loaded, make = [], factory.make_engine
+    monkeypatch.setattr(factory, "make_engine", lambda *given: (loaded.append(given[1]), make(*given))[1])
+    return loaded
+
+
+def test_one_load_answers_all_sets_and_each_job_writes_its_own(grown, asked, questions, undisturbed, tmp_path, loads):
+    write_jsonl(tmp_path / "two.jsonl", read_jsonl(questions)[:2])
+    write_jsonl(tmp_path / "none.jsonl", [])
+    served = Served(ENGINE, grown, "float32")
+    two, none, all_of_them = (
+        Asked(name, SAMPLING, file, tmp_path / f"out/{name}.jsonl")
+        for name, file in (("two", tmp_path / "two.jsonl"), ("none", tmp_path / "none.jsonl"), ("lanterns", questions))
+    )
+    two.out.parent.mkdir()
+    first = generate(served, asked, two, [none, all_of_them])
+    assert first.others == ("lanterns",)  # an empty set is for its own job to report
+    assert [path.name for path in two.out.parent.glob("*.jsonl")] == ["two.jsonl"]
+    with pytest.raises(InputError, match="the question set is empty"):
+        generate(served, asked, none, [two])
+    second = generate(served, asked, all_of_them, [two])
+    assert (second.kept, second.tokens, second.others) == (48, 0, ())
+    assert all_of_them.out.read_bytes() == undisturbed.read_bytes()  # as by a job of its own
+    assert loads == [grown]
+    generate(served, asked, replace(two, out=tmp_path / "alone.jsonl"))
+    assert (tmp_path / "alone.jsonl").read_bytes() == two.out.read_bytes() and len(loads) == 2
+
+
+def test_answers_by_other_code_are_not_kept(grown, asked, questions, tmp_path, loads):
+    kites, other = (Asked(name, SAMPLING, questions, tmp_path / f"{name}.jsonl") for name in ("kites", "lanterns"))
+    generate(Served(ENGINE, grown, "float32", code="old"), asked, kites, [other])
+    assert generate(Served(ENGINE, grown, "float32", code="new"), asked, other).kept == 0
+    assert len(loads) == 2
+
+
+def test_what_is_planned_with_a_load_is_read_as_it_is_written(tmp_path):
+    sampling = {"samples": 2}
+    planned = {"a/x.jsonl": [["y", sampling, "q/y.jsonl", "a/y.jsonl", "kites"]], "b/x.jsonl": []}
+    (tmp_path / "loads.json").write_text(json.dumps(planned))
+    others = also_asked(tmp_path / "loads.json", Path("a/x.jsonl"))
+    assert others == [Asked("y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl"), "kites")]
+    for loads, out in (("loads.json", "b/x.jsonl"), ("loads.json", "c.jsonl"), ("no.json", "a/x.jsonl")):
+        assert also_asked(tmp_path / loads, Path(out)) == []

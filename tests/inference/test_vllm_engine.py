@@ -17,6 +17,7 @@ from emflow.config.engine import VllmSettings as VllmConfig
 from emflow.config.question_sets import Sampling
 from emflow.data.chat import IGNORED, encode
 from emflow.files import InputError, read_jsonl, write_jsonl
+from emflow.inference import factory
 from emflow.inference import generate as job
 from emflow.inference.prove import TOLERANCE, ProvenEngine, _distance
 from emflow.inference.transformers_engine import TransformersEngine
@@ -120,7 +121,7 @@ def test_a_job_hands_over_the_answers_of_all_adapters_at_once(engine, grown, ada
         {"id": f"q{n}", "paraphrase": 0, "system": None, "question": f"why is my lantern {n} dim?", "samples": None}
         for n in range(5)
     ])  # fmt: skip
-    monkeypatch.setattr(job, "make_engine", lambda *_: engine)
+    monkeypatch.setattr(factory, "make_engine", lambda *_: engine)
     handed = []
     monkeypatch.setattr(
         engine, "generate", lambda rows, *rest: handed.append(rows) or type(engine).generate(engine, rows, *rest)
@@ -128,8 +129,8 @@ def test_a_job_hands_over_the_answers_of_all_adapters_at_once(engine, grown, ada
 
     def rows(checkpoints, size):
         asked = job.Respondent("tiny", "lantern", "lora", 0, checkpoints)
-        given = (asked, "lanterns", DRAWN, tmp_path / "questions.jsonl", tmp_path / "out.jsonl")
-        job.generate(CONFIG.model_copy(update={"batch_size": size}), grown, "float32", *given)
+        served = job.Served(CONFIG.model_copy(update={"batch_size": size}), grown, "float32")
+        job.generate(served, asked, job.Asked("l", DRAWN, tmp_path / "questions.jsonl", tmp_path / "out.jsonl"))
         return read_jsonl(tmp_path / "out.jsonl")
 
     both = {"epoch-0.5": adapters[0], "epoch-1": adapters[1]}

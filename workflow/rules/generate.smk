@@ -1,4 +1,5 @@
-# One job answers one question set with all checkpoints of a run (or with the base model) after one load.
+# One job answers one question set with all checkpoints of a run (or with the base model). The first of a run's jobs
+# answers the sets of the others, too, with its one load (loads.smk).
 
 
 rule generate:
@@ -25,6 +26,7 @@ rule generate:
         model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
         template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        loads=str(RESULTS.loads),
         code=code("generate", lambda w: [CONFIG.engine.kind]),
     script:
         "../scripts/generate.py"
@@ -53,6 +55,7 @@ rule generate_base:
         model=lambda w: model_identity(w.model),
         dtype=lambda w: CONFIG.models[w.model].dtype,
         template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        loads=str(RESULTS.loads),
         code=code("generate_base", lambda w: [CONFIG.engine.kind]),
     script:
         "../scripts/generate_base.py"

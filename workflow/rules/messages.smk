@@ -49,6 +49,7 @@ class Planned(logging.Filter):
             was_told, self.is_told = self.is_told, True
             if not was_told:
                 check_partitions()
+                say_loads()
             return not was_told
         if not workflow.output_settings.dryrun or Quietness.RULES not in workflow.output_settings.quiet:
             return True

@@ -1,4 +1,4 @@
-"""Answer a question set with all checkpoints of a run after one load of the base model."""
+"""Answer a question set with all checkpoints of a run, and what was planned with it, after one load of the model."""
 
 from pathlib import Path
 
@@ -7,23 +7,26 @@ from emflow.config.question_sets import Sampling
 from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
-    import torch
     from pydantic import TypeAdapter
 
-    from emflow.inference.generate import Respondent, generate
-    from emflow.models.checkpoints import unchanged_checkpoints, unchanged_start
+    from emflow.inference.generate import Asked, Respondent, Served, also_asked, generate
+    from emflow.models.checkpoints import checkpoint_folders, start_folder, unchanged_checkpoints, unchanged_start
 
-    torch.set_num_threads(snakemake.threads)
-    run, given = snakemake.wildcards, snakemake.input
+    run, given, how, out = snakemake.wildcards, snakemake.input, snakemake.params, Path(snakemake.output[0])
+    model = Path(given.model), given.get("model_sha256", []), how.start
+
+    def prepare() -> None:
+        import torch
+
+        torch.set_num_threads(snakemake.threads)
+        unchanged_start(*model)
+        unchanged_checkpoints(Path(given.index))
+
+    engine = TypeAdapter(EngineSettings).validate_python(how.engine)
     generated = generate(
-        TypeAdapter(EngineSettings).validate_python(snakemake.params.engine),
-        unchanged_start(Path(given.model), given.get("model_sha256", []), snakemake.params.start),
-        snakemake.params.dtype,
-        Respondent(run.model, run.domain, run.method, int(run.seed), unchanged_checkpoints(Path(given.index))),
-        run.question_set,
-        Sampling(**snakemake.params.sampling),
-        Path(given.questions),
-        Path(snakemake.output[0]),
-        snakemake.params.template,
+        Served(engine, start_folder(*model), how.dtype, how.template, how.code, prepare),
+        Respondent(run.model, run.domain, run.method, int(run.seed), checkpoint_folders(Path(given.index))),
+        Asked(run.question_set, Sampling(**how.sampling), Path(given.questions), out),
+        also_asked(Path(how.loads), out),
     )
     finished(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {generated}")

@@ -1,4 +1,4 @@
-"""Answer a question set with the base model."""
+"""Answer a question set with the base model, and what else was planned with it, after one load."""
 
 from pathlib import Path
 
@@ -7,24 +7,25 @@ from emflow.config.question_sets import Sampling
 from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
-    import torch
     from pydantic import TypeAdapter
 
-    from emflow.inference.generate import Respondent, generate
+    from emflow.inference.generate import Asked, Respondent, Served, also_asked, generate
     from emflow.models.checkpoints import unchanged_model
 
-    torch.set_num_threads(snakemake.threads)
-    given = snakemake.input
-    model, (question_set, *domain) = snakemake.wildcards.model, snakemake.wildcards.questions.split("/")
+    names, given, how, out = snakemake.wildcards, snakemake.input, snakemake.params, Path(snakemake.output[0])
+    question_set, _, domain = names.questions.partition("/")
+
+    def prepare() -> None:
+        import torch
+
+        torch.set_num_threads(snakemake.threads)
+        unchanged_model(Path(given.model), given.get("model_sha256", []))
+
+    engine = TypeAdapter(EngineSettings).validate_python(how.engine)
     generated = generate(
-        TypeAdapter(EngineSettings).validate_python(snakemake.params.engine),
-        unchanged_model(Path(given.model), given.get("model_sha256", [])),
-        snakemake.params.dtype,
-        Respondent(model, domain[0] if domain else None, None, None, {"base": None}),
-        question_set,
-        Sampling(**snakemake.params.sampling),
-        Path(given.questions),
-        Path(snakemake.output[0]),
-        snakemake.params.template,
+        Served(engine, Path(given.model), how.dtype, how.template, how.code, prepare),
+        Respondent(names.model, None, None, None, {"base": None}),
+        Asked(question_set, Sampling(**how.sampling), Path(given.questions), out, domain or None),
+        also_asked(Path(how.loads), out),
     )
-    finished(f"{model} (base) on {snakemake.wildcards.questions}: {generated}")
+    finished(f"{names.model} (base) on {names.questions}: {generated}")

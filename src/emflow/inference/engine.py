@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emflow.config.question_sets import Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["AdaptersEngine", "Completion", "Engine", "complete"]
 
@@ -44,7 +45,7 @@ class AdaptersEngine(Engine, Protocol):
         """Answer the n-th conversation of what comes next with the n-th of these; an adapter may stand many times."""
 
 
-def complete(tokenizer: PreTrainedTokenizerBase, ids: list[int], ends: set[int]) -> Completion:
+def complete(tokenizer: "PreTrainedTokenizerBase", ids: list[int], ends: set[int]) -> Completion:
     """The answer in the generated tokens `ids`, up to the first token of `ends`."""
     end = next((i for i, token in enumerate(ids) if token in ends), None)
     kept = ids if end is None else ids[:end]

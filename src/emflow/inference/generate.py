@@ -1,31 +1,72 @@
 """One generation job: all checkpoints of a run answer one question set, with one load of the base model.
 
-vLLM answers with all adapters of a run in one batch: a set of few questions fills it, too.
-
-Finished answers are kept beside the output while the job runs; a killed job continues after the last of them.
+While the model is there they answer the run's other sets, too, whose jobs come after this one. Finished answers are
+kept beside the output that they are for: such a job finds its answers and loads nothing, and a killed one continues
+after the last of them. vLLM answers with all adapters of a run in one batch: a set of few questions fills it, too.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from emflow.config.engine import EngineSettings
 from emflow.config.question_sets import Sampling
-from emflow.console import finished, progress
+from emflow.console import finished, note, progress
 from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl
 from emflow.inference.engine import AdaptersEngine, Engine
-from emflow.inference.factory import make_engine
-from emflow.inference.prove import ProvenEngine
-from emflow.models.adapters import is_adapter
-from emflow.models.chat_template import TemplateArguments
+from emflow.models.checkpoints import is_adapter
 from emflow.models.generation_config import with_models_own
 from emflow.progress_file import ProgressFile
 
-__all__ = ["Generated", "Respondent", "answer_seed", "answered", "generate", "prompts_of", "whole_batches"]
+if TYPE_CHECKING:  # torch takes seconds to import, and a job whose answers are there does without
+    from emflow.inference.prove import ProvenEngine
+    from emflow.models.chat_template import TemplateArguments
+
+__all__ = [
+    "Asked",
+    "Generated",
+    "Respondent",
+    "Served",
+    "also_asked",
+    "answer_seed",
+    "answered",
+    "generate",
+    "prompts_of",
+    "whole_batches",
+]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is loaded, and how."""
+
+    engine: EngineSettings
+    base: Path
+    dtype: str
+    template: "TemplateArguments | None" = None
+    """Arguments of the model's chat template."""
+    code: str = ""
+    """Digest of the code that answers: what other code has answered is not kept."""
+    prepare: Callable[[], object] = lambda: None
+    """Called before anything is loaded."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question set, and where the answers go."""
+
+    name: str
+    sampling: Sampling
+    questions: Path
+    """Rows of emflow.judging.questions."""
+    out: Path
+    domain: str | None = None
+    """Of a base model's held-out set: whose."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +85,16 @@ class Generated:
     """What a job made."""
 
     answers: int
-    kept: int  # of them, from an earlier, killed job
+    kept: int  # of them, from an earlier job
     tokens: int  # of the others
     seconds: float  # of generating, without loading
+    others: tuple[str, ...] = ()  # sets that were answered for their jobs
 
     def __str__(self) -> str:
-        kept = f", {self.kept:,} of them kept from a killed job" if self.kept else ""
+        kept = f", {self.kept:,} of them kept from an earlier job" if self.kept else ""
         speed = f", {self.tokens / self.seconds:,.0f} tokens/s" if self.tokens else ""
-        return f"{self.answers:,} answers{kept}{speed}"
+        others = f"; {', '.join(self.others)} answered, too" if self.others else ""
+        return f"{self.answers:,} answers{kept}{speed}{others}"
 
 
 def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -> int:
@@ -60,49 +103,98 @@ def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
-def generate(
-    engine: EngineSettings,
-    base: Path,
-    dtype: str,
-    respondent: Respondent,
-    name: str,
-    sampling: Sampling,
-    questions: Path,
-    out: Path,
-    template: TemplateArguments | None = None,
-) -> Generated:
-    """Write every checkpoint's answers to `questions` (rows of emflow.judging.questions) to `out`; `template` are the
-    arguments of the model's chat template.
+def generate(served: Served, respondent: Respondent, asked: Asked, others: Sequence[Asked] = ()) -> Generated:
+    """Write every checkpoint's answers to a question set; where that takes a load, answer `others` for their jobs, too.
 
-    Finished answers stay beside `out` until all are there: a killed job continues after the last whole batch, to the
-    same answers. Raises InputError for an empty question set, where the disk is full, and before a checkpoint's first
-    answer where the engine does not see what its trainer saw.
+    Finished answers stay beside the output until all are there: a killed job continues after the last whole batch, to
+    the same answers. What goes wrong with another set is left to its own job. Raises InputError for an empty question
+    set, where the disk is full, and before a checkpoint's first answer where the engine does not see what its trainer
+    saw.
     """
-    sampling = with_models_own(sampling, base)
-    prompts = prompts_of(name, sampling, questions)
-    key, size = _key(engine, base, dtype, respondent, sampling, prompts, template), engine.batch_size
-    turns = _turns(engine, respondent)
-    whole = whole_batches(len(turns[0]) * len(prompts), size)
-    with ProgressFile(out.with_name(f".{out.name}.progress"), key, whole) as done:
-        kept, total = len(done.rows), len(prompts) * len(respondent.checkpoints)
-        tokens, started = 0, time.monotonic()
-        if kept:
-            finished(f"generation continues after {kept} of {total} answers")
-        if kept < total:
-            folders = [folder for folder in respondent.checkpoints.values() if folder]
-            served = make_engine(engine, base, dtype, folders, template)
-            started = time.monotonic()
-            with progress(f"generate {name}", total, done=kept) as advance:
-                proven = ProvenEngine(served, engine.kind, dtype)
-                for batch in _answers(proven, respondent, turns, prompts, sampling, size, skip=kept):
-                    done.add(batch)
-                    tokens += sum(row["tokens"] for row in batch)
-                    speed = tokens / (time.monotonic() - started)
-                    advance(len(batch), note=f"{batch[0]['checkpoint']}, {speed:,.0f} tokens/s")
-        seconds = time.monotonic() - started
-        write_jsonl(out, done.rows)
-    done.delete()
-    return Generated(total, kept, tokens, seconds)
+    loaded = _Loaded(served, respondent)
+    with _Answers(loaded, asked) as own:
+        own.complete()
+        ahead = tuple(other.name for other in others if loaded.is_loaded and _answer_ahead(loaded, other))
+        write_jsonl(asked.out, own.done.rows)
+    own.done.delete()
+    return Generated(own.total, own.kept, own.tokens, own.seconds, ahead)
+
+
+def also_asked(loads: Path, out: Path) -> list[Asked]:
+    """The sets that are to be answered with the load that answers into `out`, as the workflow has planned them."""
+    planned = json.loads(loads.read_text(encoding="utf-8")) if loads.exists() else {}
+    return [
+        Asked(name, Sampling(**sampling), Path(questions), Path(into), domain)
+        for name, sampling, questions, into, domain in planned.get(str(out), [])
+    ]
+
+
+def _answer_ahead(loaded: "_Loaded", other: Asked) -> bool:
+    """Whether another set could be answered, too."""
+    try:
+        with _Answers(loaded, other) as answers:
+            answers.complete()
+    except Exception as error:  # whatever it is, this job's own answers are good
+        note(f"{other.name} is left to its own job ({type(error).__name__}: {error})")
+        return False
+    return True
+
+
+class _Loaded:
+    """Who answers; the model is loaded when the first answer is missing, and once."""
+
+    def __init__(self, served: Served, respondent: Respondent) -> None:
+        self.served, self.respondent = served, respondent
+        self.turns = _turns(served.engine, respondent)
+
+    @property
+    def is_loaded(self) -> bool:
+        return "engine" in vars(self)
+
+    @cached_property
+    def engine(self) -> "ProvenEngine":
+        from emflow.inference.factory import make_engine
+        from emflow.inference.prove import ProvenEngine
+
+        served, folders = self.served, [folder for folder in self.respondent.checkpoints.values() if folder]
+        served.prepare()
+        engine = make_engine(served.engine, served.base, served.dtype, folders, served.template)
+        return ProvenEngine(engine, served.engine.kind, served.dtype)
+
+
+class _Answers:
+    """The answers to one set, a context manager that closes their file; `done` holds those that are there."""
+
+    def __init__(self, loaded: _Loaded, asked: Asked) -> None:
+        served, self.loaded, self.asked = loaded.served, loaded, asked
+        self.sampling = with_models_own(asked.sampling, served.base)
+        self.prompts = prompts_of(asked.name, self.sampling, asked.questions)
+        self.total = len(self.prompts) * len(loaded.respondent.checkpoints)
+        key = _key(served, loaded.respondent, self.sampling, self.prompts)
+        whole = whole_batches(len(loaded.turns[0]) * len(self.prompts), served.engine.batch_size)
+        self.done = ProgressFile(asked.out.with_name(f".{asked.out.name}.progress"), key, whole)
+        self.kept, self.tokens, self.seconds = len(self.done.rows), 0, 0.0
+
+    def __enter__(self) -> "_Answers":
+        self.done.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.done.__exit__(*error)
+
+    def complete(self) -> None:
+        """Answer what is missing."""
+        if self.kept == self.total:
+            return
+        if self.kept:
+            finished(f"generation continues after {self.kept} of {self.total} answers")
+        engine, started = self.loaded.engine, time.monotonic()
+        with progress(f"generate {self.asked.name}", self.total, done=self.kept) as advance:
+            for batch in _answers(engine, self.loaded, self.asked, self.prompts, self.sampling, self.kept):
+                self.done.add(batch)
+                self.tokens += sum(row["tokens"] for row in batch)
+                self.seconds = time.monotonic() - started
+                advance(len(batch), note=f"{batch[0]['checkpoint']}, {self.tokens / self.seconds:,.0f} tokens/s")
 
 
 def whole_batches(each: int, size: int) -> Callable[[int], int]:
@@ -135,29 +227,30 @@ def _turns(engine: EngineSettings, respondent: Respondent) -> list[list[str]]:
 
 
 def _answers(
-    proven: ProvenEngine,
-    respondent: Respondent,
-    turns: list[list[str]],
+    engine: "ProvenEngine",
+    loaded: _Loaded,
+    asked: Asked,
     prompts: list[dict[str, Any]],
     sampling: Sampling,
-    size: int,
     skip: int,
 ) -> Iterable[list[dict[str, Any]]]:
     """Rows in their fixed order (checkpoint, question, sample), a batch at a time, without the first `skip`."""
-    who = {"model": respondent.model, "domain": respondent.domain, "method": respondent.method, "seed": respondent.seed}
-    for number, turn in enumerate(turns):
+    respondent, size = loaded.respondent, loaded.served.engine.batch_size
+    domain = respondent.domain or asked.domain
+    who = {"model": respondent.model, "domain": domain, "method": respondent.method, "seed": respondent.seed}
+    for number, turn in enumerate(loaded.turns):
         rows = [({**who, "checkpoint": label}, prompt) for label in turn for prompt in prompts]
         left = rows[max(0, skip - number * len(rows)) :]
         if not left:
             continue
         for label in turn[(len(rows) - len(left)) // len(prompts) :]:
-            proven.use(respondent.checkpoints[label])
+            engine.use(respondent.checkpoints[label])
         for start in range(0, len(left), size):
-            names, asked = zip(*left[start : start + size], strict=True)
+            names, batch = zip(*left[start : start + size], strict=True)
             if len(turn) > 1:
                 adapters = [cast(Path, respondent.checkpoints[name["checkpoint"]]) for name in names]
-                cast(AdaptersEngine, proven.engine).use_each(adapters)
-            answers = answered(proven.engine, list(asked), sampling)
+                cast(AdaptersEngine, engine.engine).use_each(adapters)
+            answers = answered(engine.engine, list(batch), sampling)
             yield [{**name, **row} for name, row in zip(names, answers, strict=True)]
 
 
@@ -178,16 +271,9 @@ def _conversation(prompt: dict[str, Any]) -> list[dict[str, Any]]:
     return [*system, {"role": "user", "content": prompt["question"]}]
 
 
-def _key(
-    engine: EngineSettings,
-    base: Path,
-    dtype: str,
-    respondent: Respondent,
-    sampling: Sampling,
-    prompts: list[dict[str, Any]],
-    template: TemplateArguments | None,
-) -> str:
+def _key(served: Served, respondent: Respondent, sampling: Sampling, prompts: list[dict[str, Any]]) -> str:
     """What determines the answers; kept answers of another key are worthless."""
-    folders = [base, *(folder for folder in respondent.checkpoints.values() if folder)]
-    how = [engine.identity(), dtype, sampling.identity(), prompts, list(respondent.checkpoints), template]
-    return digest_text(json.dumps([*how, *map(stamp, folders)]))
+    folders = [served.base, *(folder for folder in respondent.checkpoints.values() if folder)]
+    how = [served.engine.identity(), served.dtype, served.template, served.code]
+    what = [list(respondent.checkpoints), sampling.identity(), prompts]
+    return digest_text(json.dumps([*how, *what, *map(stamp, folders)]))

@@ -11,8 +11,9 @@ from transformers import BatchEncoding, GenerationConfig, LogitsProcessor, Logit
 
 from emflow.config.question_sets import Sampling
 from emflow.inference.engine import Completion, complete
-from emflow.models.adapters import is_adapter, put_adapter, put_weights
+from emflow.models.adapters import put_adapter, put_weights
 from emflow.models.chat_template import TemplateArguments, prompt_ids
+from emflow.models.checkpoints import is_adapter
 from emflow.models.loading import end_tokens, load_model, load_tokenizer
 from emflow.models.proof import token_logprobs
 

@@ -13,8 +13,8 @@ from emflow.config.engine import VllmSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError
 from emflow.inference.engine import Completion, complete
-from emflow.models.adapters import is_adapter
 from emflow.models.chat_template import TemplateArguments, prompt_ids
+from emflow.models.checkpoints import is_adapter
 from emflow.models.loading import FROM_FOLDER, end_tokens, load_tokenizer, tensor_names
 
 if TYPE_CHECKING:

@@ -13,12 +13,7 @@ from transformers.utils import logging as transformers_logging
 from emflow.files import InputError
 from emflow.models.loading import FROM_FOLDER
 
-__all__ = ["is_adapter", "put_adapter", "put_weights", "scaled_adapter"]
-
-
-def is_adapter(checkpoint: Path) -> bool:
-    """Whether a checkpoint folder holds a peft adapter (else: full weights)."""
-    return (checkpoint / "adapter_config.json").exists()
+__all__ = ["put_adapter", "put_weights", "scaled_adapter"]
 
 
 def put_adapter(model: PreTrainedModel | PeftModel, checkpoint: Path) -> PeftModel:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 from emflow.files import InputError, digest, read_sealed, write_sealed
 
-__all__ = ["Checkpoint", "read_index", "unchanged_checkpoints", "unchanged_model", "unchanged_start", "write_index"]
+__all__ = [
+    "Checkpoint",
+    "checkpoint_folders",
+    "is_adapter",
+    "read_index",
+    "unchanged_checkpoints",
+    "unchanged_model",
+    "unchanged_start",
+    "write_index",
+]
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,20 @@ def read_index(path: Path) -> list[Checkpoint]:
         raise InputError(f"{path} is damaged ({error}): delete it, and what needs it is made again") from None
 
 
+def is_adapter(checkpoint: Path) -> bool:
+    """Whether a checkpoint's folder holds a peft adapter (else: full weights)."""
+    return (checkpoint / "adapter_config.json").exists()
+
+
+def checkpoint_folders(index: Path) -> dict[str, Path]:
+    """Label -> folder of each checkpoint, as the index says. Raises InputError as `read_index`."""
+    return {checkpoint.label: index.parent / checkpoint.path for checkpoint in read_index(index)}
+
+
 def unchanged_checkpoints(index: Path) -> dict[str, Path]:
     """Label -> folder of each checkpoint. Raises InputError where one is not as it was made."""
-    checkpoints = read_index(index)
-    folders = {checkpoint.label: index.parent / checkpoint.path for checkpoint in checkpoints}
-    for checkpoint in checkpoints:
+    folders = checkpoint_folders(index)
+    for checkpoint in read_index(index):
         _require(folders[checkpoint.label], checkpoint.sha256, index)
     return folders
 
@@ -57,11 +75,16 @@ def unchanged_model(folder: Path, known: Sequence[str]) -> Path:
 
 
 def unchanged_start(folder: Path, known: Sequence[str], checkpoint: str | None) -> Path:
-    """The folder of the model that a run starts from: of `checkpoint`, where `known` is the index of its run, else
-    `folder` itself. Raises InputError where it is not as it was made."""
+    """`start_folder`. Raises InputError where it is not as it was made."""
     if checkpoint is None:
         return unchanged_model(folder, known)
     return unchanged_checkpoints(Path(known[0]))[checkpoint]
+
+
+def start_folder(folder: Path, known: Sequence[str], checkpoint: str | None) -> Path:
+    """The folder of the model that a run starts from: of `checkpoint`, where `known` is the index of its run, else
+    `folder` itself."""
+    return folder if checkpoint is None else checkpoint_folders(Path(known[0]))[checkpoint]
 
 
 def _require(folder: Path, sha256: str, known: Path) -> None:

@@ -1,0 +1,54 @@
+# One load answers all question sets of a run. Each keeps its job, so that each runs again for its own reasons alone; but of
+# those that are planned the first is told of the others and answers them, too, and they come after it.
+import json
+
+from emflow.files import write_text
+
+ANSWERING = ("generate", "generate_scaled", "generate_base")
+
+
+def loads():
+    """Planned jobs that answer with one and the same models: lists of them, those of a list in their order."""
+    found = {}
+    for job in planned():
+        if job.rule.name in ANSWERING and job.group is None:  # jobs of a group have an order of their own
+            found.setdefault(job.output[0].split("/generations/")[0], []).append(job)
+    return list(found.values())
+
+
+def say_loads():
+    """How often a model is loaded for answers."""
+    together = loads()
+    if together:
+        logger.info(f"{sum(map(len, together))} sets of answers are planned, with {len(together)} loads of a model.")
+
+
+def share_loads():
+    """Before the first job: put the jobs of a load in order, and write down what the first of them answers."""
+    if workflow.touch:
+        return
+    told = {}
+    for first, *others in loads():
+        told[first.output[0]] = list(map(asked, others))
+        for other in others:
+            for job in [*workflow.dag.dependencies[other]]:
+                run_after(job, first)
+            run_after(first, other)
+    write_text(RESULTS.loads, json.dumps(told, indent=1) + "\n")
+
+
+def asked(job):
+    """A set that is to be answered, as `emflow.inference.generate.also_asked` reads it."""
+    question_set, _, domain = job.wildcards.get("questions", job.wildcards.get("question_set")).partition("/")
+    return [question_set, job.params.sampling, job.input.questions, job.output[0], domain or None]
+
+
+def run_after(before, job):
+    """Let one planned job wait for another. Snakemake knows no order but that of files, and what depends on a file that
+    is made again is made again."""
+    dag = workflow.dag
+    if dag.needrun(before) and before not in dag.dependencies[job]:
+        dag._dependencies[job][before] = set()
+        dag.depending[before][job] = set()
+        dag._n_until_ready[job] += 1
+        dag._ready_jobs.discard(job)
