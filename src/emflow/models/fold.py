@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from emflow.files import InputError, replacing
-from emflow.models.adapters import is_adapter, put_adapter, put_weights
+from emflow.models.adapters import put_adapter, put_weights
 from emflow.models.chat_template import TemplateArguments
+from emflow.models.checkpoints import is_adapter
 from emflow.models.hooks import SANDWICH, sites
 from emflow.models.loading import load_model, load_tokenizer
 
