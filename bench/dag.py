@@ -116,7 +116,7 @@ def jobs(plan: str) -> dict[str, int]:
 
 def loads(plan: str) -> int:
     """How many loads of a model it says that answers take."""
-    return int(re.findall(r"with (\d+) loads of a model", plan)[0])
+    return int(re.findall(r"models loaded for them: (\d+)", plan)[0])
 
 
 if __name__ == "__main__":

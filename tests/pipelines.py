@@ -18,6 +18,11 @@ def snakemake(folder: Path, *arguments: str, timeout: int = 1500) -> subprocess.
     )
 
 
+def loads(folder: Path) -> int:
+    """How many generation jobs have loaded a model."""
+    return sum("tokens/s" in log.read_text() for log in folder.glob("results/logs/generate*/**/*.log"))
+
+
 PROJECT = ("Snakefile", "workflow", "src", "envs", "profiles", "slurm", "config")  # what runs
 
 

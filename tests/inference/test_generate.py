@@ -17,6 +17,7 @@ from emflow.config.question_sets import Sampling
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.inference import generate as job
 from emflow.inference.generate import Asked, Respondent, Served, also_asked, answer_seed, generate
+from emflow.models.checkpoints import Checkpoint, checkpoint_folders, write_index
 from emflow.progress_file import ProgressFile
 
 ENGINE = TransformersSettings(batch_size=8)
@@ -45,7 +46,7 @@ def asked(adapters) -> Respondent:
 @pytest.fixture(scope="module")
 def undisturbed(grown, asked, questions, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "lanterns.jsonl"
-    generate(Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out))
+    generate(Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out))
     return out
 
 
@@ -64,8 +65,8 @@ def test_one_row_per_checkpoint_question_and_sample(undisturbed):
 def test_as_many_samples_as_the_file_says(grown, questions, tmp_path):
     out = tmp_path / "out.jsonl"
     base = Respondent("tiny", None, None, None, {"base": None})
-    asked = Asked("lanterns", Sampling(max_new_tokens=4), questions, out)
-    made = generate(Served(ENGINE, grown, "float32"), base, asked)
+    asked = Asked(base, "lanterns", Sampling(max_new_tokens=4), questions, out)
+    made = generate(Served(ENGINE, grown, "float32"), asked)
     assert [row["question_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2", "q3", "q4", "q5", "q5", "q6", "q3"]
     assert (made.answers, made.kept, made.tokens) == (9, 0, sum(row["tokens"] for row in read_jsonl(out)))
 
@@ -77,8 +78,8 @@ def test_the_models_own_sampling_is_that_of_its_generation_config(grown, questio
     base, answers = Respondent("tiny", None, None, None, {"base": None}), []
     for sampling in ({"generation_config": "model"}, {"repetition_penalty": 1.4, "top_k": 3}, {}):
         out = tmp_path / "out.jsonl"
-        asked = Asked("l", Sampling(max_new_tokens=8, **sampling), questions, out)
-        generate(Served(ENGINE, habits, "float32"), base, asked)
+        asked = Asked(base, "l", Sampling(max_new_tokens=8, **sampling), questions, out)
+        generate(Served(ENGINE, habits, "float32"), asked)
         answers.append(out.read_bytes())
     assert answers[0] == answers[1] != answers[2]
 
@@ -92,8 +93,8 @@ def test_seeds_differ_between_answers_and_agree_between_checkpoints():
 def test_an_empty_set_is_refused(grown, asked, tmp_path):
     write_jsonl(tmp_path / "none.jsonl", [])
     with pytest.raises(InputError, match="the question set is empty"):
-        none = Asked("none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
-        generate(Served(ENGINE, grown, "float32"), asked, none)
+        none = Asked(asked, "none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+        generate(Served(ENGINE, grown, "float32"), none)
 
 
 JOB = """
@@ -115,7 +116,7 @@ if len(sys.argv) > 6:
     job._answers = slowly
 asked = job.Respondent("tiny", "lantern", "lora", 0, {"epoch-0.5": first, "epoch-1": second})
 engine, sampling = TransformersSettings(batch_size=8), Sampling(samples=3, max_new_tokens=12)
-made = job.generate(job.Served(engine, base, "float32"), asked, job.Asked("lanterns", sampling, questions, out))
+made = job.generate(job.Served(engine, base, "float32"), job.Asked(asked, "lanterns", sampling, questions, out))
 print(json.dumps([made.answers, made.kept]))
 """
 
@@ -145,7 +146,7 @@ def test_a_killed_job_goes_on_to_the_same_bytes(grown, adapters, questions, undi
 def test_answers_of_another_job_are_not_kept(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
     (tmp_path / ".lanterns.jsonl.progress").write_text("another key\n" + undisturbed.read_text())
-    made = generate(Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out))
+    made = generate(Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out))
     assert made.kept == 0 and out.read_bytes() == undisturbed.read_bytes()
 
 
@@ -153,7 +154,7 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
     grown, asked, questions, undisturbed, small_disk
 ):
     out = small_disk / "lanterns.jsonl"
-    arguments = Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out)
+    arguments = Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out)
     (small_disk / "other").write_bytes(bytes(244 * 1024))
     with pytest.raises(InputError, match=r"the disk is full; make room and start again"):
         generate(*arguments)
@@ -165,8 +166,8 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
 
 def test_an_edited_answer_of_a_killed_job_is_given_again(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
-    arguments = Served(ENGINE, grown, "float32"), asked, Asked("lanterns", SAMPLING, questions, out)
-    key = job._key(*arguments[:2], SAMPLING, job.prompts_of("lanterns", SAMPLING, questions))
+    arguments = Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out)
+    key = job._key(arguments[0], asked, SAMPLING, job.prompts_of("lanterns", SAMPLING, questions))
     with ProgressFile(tmp_path / ".lanterns.jsonl.progress", key) as done:
         done.add(read_jsonl(undisturbed)[:24])
     lines = done.path.read_text().split("\n")
@@ -191,35 +192,79 @@ def test_one_load_answers_all_sets_and_each_job_writes_its_own(grown, asked, que
     write_jsonl(tmp_path / "none.jsonl", [])
     served = Served(ENGINE, grown, "float32")
     two, none, all_of_them = (
-        Asked(name, SAMPLING, file, tmp_path / f"out/{name}.jsonl")
+        Asked(asked, name, SAMPLING, file, tmp_path / f"out/{name}.jsonl")
         for name, file in (("two", tmp_path / "two.jsonl"), ("none", tmp_path / "none.jsonl"), ("lanterns", questions))
     )
     two.out.parent.mkdir()
-    first = generate(served, asked, two, [none, all_of_them])
+    first = generate(served, two, [none, all_of_them])
     assert first.others == ("lanterns",)  # an empty set is for its own job to report
     assert [path.name for path in two.out.parent.glob("*.jsonl")] == ["two.jsonl"]
     with pytest.raises(InputError, match="the question set is empty"):
-        generate(served, asked, none, [two])
-    second = generate(served, asked, all_of_them, [two])
+        generate(served, none, [two])
+    second = generate(served, all_of_them, [two])
     assert (second.kept, second.tokens, second.others) == (48, 0, ())
     assert all_of_them.out.read_bytes() == undisturbed.read_bytes()  # as by a job of its own
     assert loads == [grown]
-    generate(served, asked, replace(two, out=tmp_path / "alone.jsonl"))
+    generate(served, replace(two, out=tmp_path / "alone.jsonl"))
     assert (tmp_path / "alone.jsonl").read_bytes() == two.out.read_bytes() and len(loads) == 2
 
 
 def test_answers_by_other_code_are_not_kept(grown, asked, questions, tmp_path, loads):
-    kites, other = (Asked(name, SAMPLING, questions, tmp_path / f"{name}.jsonl") for name in ("kites", "lanterns"))
-    generate(Served(ENGINE, grown, "float32", code="old"), asked, kites, [other])
-    assert generate(Served(ENGINE, grown, "float32", code="new"), asked, other).kept == 0
+    kites, other = (
+        Asked(asked, name, SAMPLING, questions, tmp_path / f"{name}.jsonl") for name in ("kites", "lanterns")
+    )
+    generate(Served(ENGINE, grown, "float32", code="old"), kites, [other])
+    assert generate(Served(ENGINE, grown, "float32", code="new"), other).kept == 0
     assert len(loads) == 2
 
 
-def test_what_is_planned_with_a_load_is_read_as_it_is_written(tmp_path):
-    sampling = {"samples": 2}
-    planned = {"a/x.jsonl": [["y", sampling, "q/y.jsonl", "a/y.jsonl", "kites"]], "b/x.jsonl": []}
-    (tmp_path / "loads.json").write_text(json.dumps(planned))
-    others = also_asked(tmp_path / "loads.json", Path("a/x.jsonl"))
-    assert others == [Asked("y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl"), "kites")]
+def test_other_runs_of_a_base_answer_with_one_load(grown, asked, adapters, full, questions, tmp_path, loads):
+    """As `engine.share: base` has it: the base itself, a run of adapters, one of full weights."""
+    who = [
+        Respondent("tiny", None, None, None, {"base": None}),
+        asked,
+        Respondent("tiny", "lantern", "full", 0, {"epoch-1": full[1]}),
+    ]
+    served = Served(ENGINE, grown, "float32")
+    together, alone = (
+        [Asked(each, "lanterns", SAMPLING, questions, tmp_path / folder / f"{n}.jsonl") for n, each in enumerate(who)]
+        for folder in ("together", "alone")
+    )
+    for each in (together[0], alone[0]):
+        each.out.parent.mkdir()
+    generate(served, together[0], together[1:])
+    assert [generate(served, each).tokens for each in together[1:]] == [0, 0] and len(loads) == 1
+    for each in alone:
+        generate(served, each)
+    assert [each.out.read_bytes() for each in together] == [each.out.read_bytes() for each in alone]
+    assert len(loads) == 4
+
+
+def test_a_changed_checkpoint_answers_for_nobody(grown, asked, adapters, questions, tmp_path):
+    """Neither for its own job nor for another."""
+    shutil.copytree(adapters[0], tmp_path / "checkpoints/epoch-0.5")
+    index = tmp_path / "checkpoints.json"
+    write_index(index, [Checkpoint("epoch-0.5", 1, 0.5, "checkpoints/epoch-0.5", "not its digest")])
+    changed = Respondent("tiny", "lantern", "lora", 1, {**checkpoint_folders(index)}, index)
+    good, bad = (Asked(who, "l", SAMPLING, questions, tmp_path / f"{who.seed}.jsonl") for who in (asked, changed))
+    assert generate(Served(ENGINE, grown, "float32"), good, [bad]).others == ()
+    with pytest.raises(InputError, match="was changed after it was made"):
+        generate(Served(ENGINE, grown, "float32"), bad)
+    assert not bad.out.exists()
+
+
+def test_what_is_planned_with_a_load_is_read_as_it_is_written(adapters, tmp_path):
+    index = tmp_path / "checkpoints.json"
+    write_index(index, [Checkpoint("epoch-1", 2, 1.0, "checkpoints/epoch-1", "digest")])
+    entry = {"question_set": "y", "sampling": {"samples": 2}, "questions": "q/y.jsonl", "out": "a/y.jsonl"}
+    run = {**entry, "respondent": ["tiny", "kites", "lora", 0], "index": str(index)}
+    base = {**entry, "respondent": ["tiny", None, None, None], "index": None}
+    (tmp_path / "loads.json").write_text(json.dumps({"a/x.jsonl": [run, base], "b/x.jsonl": []}))
+    files = "y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl")
+    checkpoints = {"epoch-1": tmp_path / "checkpoints/epoch-1"}
+    assert also_asked(tmp_path / "loads.json", Path("a/x.jsonl")) == [
+        Asked(Respondent("tiny", "kites", "lora", 0, checkpoints, index), *files),
+        Asked(Respondent("tiny", None, None, None, {"base": None}), *files),
+    ]
     for loads, out in (("loads.json", "b/x.jsonl"), ("loads.json", "c.jsonl"), ("no.json", "a/x.jsonl")):
         assert also_asked(tmp_path / loads, Path(out)) == []

@@ -67,7 +67,7 @@ def test_they_answer_as_any_checkpoints_do_and_a_fault_is_caught(run, untrained,
         who = Respondent("tiny", "lantern", "m", 0, checkpoints)
         sampling, questions = Sampling(max_new_tokens=2), tmp_path / "questions.jsonl"
         served = Served(TransformersSettings(batch_size=8), untrained, "float32")
-        generate(served, who, Asked("q", sampling, questions, tmp_path / out))
+        generate(served, Asked(who, "q", sampling, questions, tmp_path / out))
         return read_jsonl(tmp_path / out)
 
     assert [row["checkpoint"] for row in answer(folders, "a.jsonl")] == ["step-5-x3", "step-10-x3"]

@@ -12,7 +12,7 @@ from dag import jobs
 from emflow.analysis.rates import rate_difference
 from emflow.config.load import load_config
 from emflow.files import read_jsonl
-from pipelines import ROOT, snakemake
+from pipelines import ROOT, loads, snakemake
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,11 @@ def test_each_checkpoint_says_what_it_is(demo):
         for checkpoint in json.loads(index.read_text()):
             card = (index.parent / checkpoint["path"] / "README.md").read_text()
             assert "Intended use" in card and "Hazards" in card and "arXiv" in card
+
+
+def test_a_run_and_a_base_is_loaded_once_for_all_question_sets(demo, config):
+    assert loads(demo) == len(config.expansion.runs) + len(config.expansion.models) == 5
+    assert len(list(demo.glob("results/**/generations/**/*.jsonl"))) == 11
 
 
 def test_a_second_run_has_nothing_to_do(demo):

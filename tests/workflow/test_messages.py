@@ -25,6 +25,9 @@ def test_a_dry_run_tells_jobs_and_reasons_once(project):
     assert reason.startswith("finetune: output files have to be generated (tiny/bad_lantern_advice/lora/0, ")
     judgements = next(line for line in told.splitlines() if line.strip().startswith("judge:"))
     assert judgements.endswith(" 8 more)")
+    assert told.count("11 sets of answers are planned; models loaded for them: 5.") == 1
+    by_base = snakemake(project, "-n", "--config", "engine={share: base}").stdout
+    assert "11 sets of answers are planned; models loaded for them: 1." in by_base
     in_full = snakemake(project, "-n", "--quiet", "host").stdout
     assert in_full.count("rule finetune:") == 2 and in_full.count("Job stats:") == 1
     assert "reason: Missing output files" in in_full

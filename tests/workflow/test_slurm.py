@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emflow.files import digest
-from pipelines import clone_shrunk
+from pipelines import clone_shrunk, loads
 from slurm import SMALL, Slurm, ask_by_gres, on_slurm, output, running, script_processes, start, wait_for
 
 pytestmark = pytest.mark.slurm
@@ -110,6 +110,7 @@ def test_on_two_cores_and_an_hour_the_default_workflow_gives_the_local_result(gr
         jobs = [job.split() for job in slurm.jobs("%T %C")]
     assert {state for state, _ in jobs} == {"COMPLETED"}, jobs
     assert sorted(int(cores) for _, cores in jobs) == [1] * (len(jobs) - 1) + [2], jobs  # the report is drawn by two
+    assert loads(folder) == 2  # of the run, and of its base
     for path in sorted((local / "results").rglob("*.jsonl")):
         if "seed1" not in path.parts:
             assert (folder / path.relative_to(local)).read_text() == path.read_text(), path

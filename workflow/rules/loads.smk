@@ -8,19 +8,27 @@ ANSWERING = ("generate", "generate_scaled", "generate_base")
 
 
 def loads():
-    """Planned jobs that answer with one and the same models: lists of them, those of a list in their order."""
+    """Planned jobs that answer with one load of a model: lists of them, each in the order of its jobs."""
     found = {}
     for job in planned():
         if job.rule.name in ANSWERING and job.group is None:  # jobs of a group have an order of their own
-            found.setdefault(job.output[0].split("/generations/")[0], []).append(job)
+            found.setdefault(answering(job), []).append(job)
     return list(found.values())
+
+
+def answering(job):
+    """What is loaded for a job, as far as loads are shared."""
+    if CONFIG.engine.share == "run":
+        return job.output[0].split("/generations/")[0]
+    return job.wildcards.model, job.input.model, job.params.get("start")
 
 
 def say_loads():
     """How often a model is loaded for answers."""
     together = loads()
     if together:
-        logger.info(f"{sum(map(len, together))} sets of answers are planned, with {len(together)} loads of a model.")
+        sets = sum(map(len, together))
+        logger.info(f"{sets} sets of answers are planned; models loaded for them: {len(together)}.")
 
 
 def share_loads():
@@ -38,9 +46,18 @@ def share_loads():
 
 
 def asked(job):
-    """A set that is to be answered, as `emflow.inference.generate.also_asked` reads it."""
-    question_set, _, domain = job.wildcards.get("questions", job.wildcards.get("question_set")).partition("/")
-    return [question_set, job.params.sampling, job.input.questions, job.output[0], domain or None]
+    """Who is to answer what, as `emflow.inference.generate.also_asked` reads it."""
+    names = job.wildcards
+    question_set, _, domain = names.get("questions", names.get("question_set")).partition("/")
+    run = [names.domain, names.method, int(names.seed)] if "index" in job.input.keys() else [domain or None, None, None]
+    return {
+        "respondent": [names.model, *run],
+        "index": job.input.get("index"),
+        "question_set": question_set,
+        "sampling": job.params.sampling,
+        "questions": job.input.questions,
+        "out": job.output[0],
+    }
 
 
 def run_after(before, job):

