@@ -40,8 +40,8 @@ def tables_of_directions(directions: Directions | None, study: Expansion) -> lis
     if directions is None:
         return []
     models = [run.model for run in runs_with_directions(directions, study)]
-    made = {"directions": len(models) > len(set(models)), "projections": directions.projections}
-    return ["interventions", *(name for name, is_made in made.items() if is_made)]
+    wanted = {"directions": len(models) > len(set(models)), "projections": directions.projections}
+    return ["interventions", *(name for name, is_wanted in wanted.items() if is_wanted)]
 
 
 def targets(directions: Directions, study: Expansion, intervention: Intervention) -> list[Target]:
