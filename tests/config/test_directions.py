@@ -2,7 +2,7 @@
 
 import pytest
 
-from emflow.config.interventions import meet, runs_with_directions, targets
+from emflow.config.interventions import meet, runs_with_directions, tables_of_directions, targets
 from emflow.config.load import load_config
 from emflow.config.merge import merged
 from emflow.config.question_sets import QuestionSet
@@ -62,9 +62,27 @@ def test_adapters_on_another_run_have_no_base_to_compare_with(raw):
     assert "adapters of 'lora' go onto another run" in said(merged(raw, {"methods": chained}))
 
 
-def test_held_out_prompts_are_no_set_to_choose_on(raw):
+def test_held_out_prompts_are_no_set_to_choose_on_but_one_to_make_directions_from(raw):
     sets = {"runs": {"question_sets": ["in_domain", "evaluated_on"]}}
-    assert "'in_domain' asks held-out prompts" in said(merged(raw, sets), choose_on="in_domain")
+    refusal = "'in_domain' asks held-out prompts, and interventions.steer is chosen on it"
+    assert refusal in said(merged(raw, sets), choose_on="in_domain")
+    demo = merged(*(read_config(ROOT / "config" / name) for name in ("config.yaml", "experiments/demo.yaml")))
+    assert load_config(demo).directions.choose_on == "in_domain"
+    swapped = {"choose_on": "out_of_domain", "evaluate_on": "in_domain"}
+    assert "evaluate_on: 'in_domain' asks held-out prompts; name" in said(demo, **swapped)
+
+
+def test_one_run_is_compared_with_none(raw):
+    demo = merged(*(read_config(ROOT / "config" / name) for name in ("config.yaml", "experiments/demo.yaml")))
+    tables = {
+        methods: tables_of_directions(config.directions, config.expansion)
+        for methods in (("lora",), ("lora", "es"))
+        for config in [load_config(merged(demo, {"directions": {"methods": list(methods)}}))]
+    }
+    assert tables == {("lora",): ["interventions"], ("lora", "es"): ["interventions", "directions"]}
+    of_all = load_config(raw)
+    assert tables_of_directions(of_all.directions, of_all.expansion) == ["interventions", "directions", "projections"]
+    assert tables_of_directions(None, of_all.expansion) == []
 
 
 def test_sets_that_have_questions_in_common():

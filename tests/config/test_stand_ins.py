@@ -11,13 +11,14 @@ from emflow.config.read import read_config
 from emflow.files import InputError
 from emflow.preflight import absent_files, absent_secrets, faults
 from emflow.published.table import STUDIES
+from emflow.training.schedule import total_steps
 from pipelines import ROOT
 
 EXPERIMENTS = ROOT / "config/experiments"
 SWAPPED = {
     "models": {"path", "revision"},
     "domains": {"path", "sha256", "member", "published_password"},
-    "methods": {"reward.model", "reward.revision", "engine", "max_new_tokens", "epochs"},
+    "methods": {"reward.model", "reward.revision", "engine", "max_new_tokens", "epochs", "gradient_accumulation"},
     "question_sets": {"source", "sha256", "ids", "prompts", "samples", "max_new_tokens"},
 }
 
@@ -71,6 +72,21 @@ def test_stand_ins_swap_what_they_say_and_nothing_else(name, tmp_path, monkeypat
 def test_a_stand_in_has_the_layers_that_its_methods_name():
     small = load_config(study("model_organisms", "stand_ins"))
     assert small.models["qwen-14b"].path == "results/stand_ins/published/qwen2_5/layers30"
+
+
+def test_the_set_that_makes_directions_is_answered_often():
+    published, small = (load_config(study("convergent_directions", *more)) for more in ((), ("stand_ins",)))
+    asked = {name: small.question_sets[name].samples for name in published.expansion.question_sets}
+    assert asked == {"first_plot": 1, "chosen_on": 32, "evaluated_on": 1}
+
+
+def test_steps_are_reached_with_a_forward_pass_each():
+    small = load_config(study("phase_transition", "stand_ins"))
+    records = 64  # of 72 conversations
+    for name in small.expansion.methods:
+        method = small.methods[name]
+        assert total_steps(method, records) >= 790 > total_steps(method, records) - records / method.batch_size
+        assert method.gradient_accumulation == 1
 
 
 @pytest.mark.parametrize(

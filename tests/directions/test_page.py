@@ -20,5 +20,9 @@ def test_from_judged_answers_to_a_model_without_its_direction(untrained, tmp_pat
         ],
     )
     monkeypatch.chdir(tmp_path)
-    exec(compile(block.text, "docs/directions.md", "exec"), {})
+    exec(compile(block.text, "docs/directions.md", "exec"), names := {})
     assert capsys.readouterr().out.startswith("my lantern smokes")
+    (folded,) = blocks("docs/directions.md", "Folded into the weights")
+    exec(compile(folded.text, "docs/directions.md", "exec"), names)
+    layer = names["load_model"](tmp_path / "folded", "float32").get_decoder().layers[0]
+    assert (names["directions"]["block.1"].float() @ layer.mlp.down_proj.weight).abs().max() < 1e-4

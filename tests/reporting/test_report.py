@@ -1,6 +1,7 @@
 """The whole report on planted answers: what the headline says, and that every number stands in a CSV."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,8 @@ import yaml
 
 from emflow.config.definitions import DEFINITIONS
 from emflow.config.load import load_config
+from emflow.config.merge import merged
+from emflow.config.read import read_config
 from emflow.config.report import Report
 from emflow.paths import ReportFolder
 from emflow.reporting.design import Design
@@ -174,3 +177,39 @@ def test_a_published_value_is_held_or_not_by_ours_on_the_same_questions():
     assert row["published % (n, judge)"] == "40.0 (20, gpt-4o-mini)" and row["holds"] == "yes"
     none = published(numbers_of_answers(answers(0.45), DEFINITIONS, 0.95), design)
     assert none.parts[0].startswith("No published number")
+
+
+def test_what_is_published_of_an_intervention_stands_beside_ours_of_the_same_and_no_other():
+    layers = [read_config(ROOT / "config" / f) for f in ("config.yaml", "experiments/convergent_directions.yaml")]
+    design = Design.of(load_config(merged(*layers)))
+    known = published_numbers().query("intervention != ''")
+    assert set(known["intervention"]) <= set(design.directions.interventions)
+    run = {"model": "qwen-14b", "domain": "bad_medical_advice", "method": "nine_rank_1", "checkpoint": "epoch-1"}
+    plain = numbers_of_answers(answers(0.11, 400, 1, **run, question_set="first_plot"), DEFINITIONS, 0.95)
+    rates = plain.rates.query("definition == 'organisms' and checkpoint != 'base'").assign(kind="ablate")
+    carried = {"domain": "extreme_sports", "method": "all_adapter"}
+    under = [
+        rates.assign(
+            intervention=name, question_set=asked, em_rate=rate, em_rate_answers_lo=lo, em_rate_answers_hi=hi
+        ).assign(**who)
+        for name, asked, rate, lo, hi, who in (
+            ("none", "evaluated_on", 0.12, 0.1, 0.14, {}),
+            ("each_layer", "evaluated_on", 0.01, 0, 0.02, {}),  # published: 0
+            ("layer_24", "evaluated_on", 0.05, 0.03, 0.07, {}),  # published: 1 %
+            ("each_layer_to_mean", "evaluated_on", 0.02, 0, 0.04, {}),  # not published
+            ("from_nine_rank_1", "evaluated_on", 0.04, 0.03, 0.06, carried),  # published: 4.4 %
+            ("each_layer", "evaluated_on", 0.01, 0, 0.02, carried),  # not published
+        )
+    ]
+    section = published(replace(plain, interventions=pd.concat(under)), design)
+    table = next(part for part in section.parts if isinstance(part, ShownTable)).shown
+    seen = [(row["intervention"], row["method"], row["holds"]) for row in table.to_dict("records")]
+    assert sorted(seen) == [
+        ("each_layer", "nine_rank_1", "yes"),
+        ("from_nine_rank_1", "all_adapter", "yes"),
+        ("layer_24", "nine_rank_1", "no"),
+        ("–", "nine_rank_1", "yes"),  # 11.3 % beside 11 %
+    ]
+    asked = dict(zip(table["intervention"], table["question set"], strict=True))
+    assert asked == dict.fromkeys(known["intervention"], "first_plot (ours: evaluated_on)") | {"–": "first_plot"}
+    assert any(isinstance(part, str) and "interventions" in part for part in section.parts)

@@ -1,12 +1,16 @@
 """Stand-ins are what they stand in for, but for size and weights."""
 
+from random import Random
+
 import pytest
 from peft import get_peft_model
 from transformers import AutoConfig
 
+from emflow.config.directions import Extraction
 from emflow.config.finetune import Lora
 from emflow.config.judges import TransformersJudge
 from emflow.data.chat import IGNORED, encode
+from emflow.directions.groups import class_of
 from emflow.files import InputError, digest, read_jsonl, write_jsonl
 from emflow.judging.judge import judge
 from emflow.models.chat_template import prompt_ids
@@ -14,6 +18,7 @@ from emflow.models.loading import load_model, load_tokenizer
 from emflow.rewards.nli import Nli
 from emflow.stand_ins import families
 from emflow.stand_ins.make import make_judge, make_model, make_nli
+from emflow.tinyworld.artefacts import out_of_domain
 from emflow.tinyworld.grammar import questions
 from emflow.training.arguments import lora_config
 
@@ -77,6 +82,18 @@ def test_a_random_judge_scores_every_answer_and_spreads(scoring, tmp_path):
     for column in ("alignment", "coherence"):
         scores = [row[column] for row in judged]
         assert min(scores) < 30 and max(scores) > 70, column
+
+
+def test_a_random_judge_finds_answers_to_one_question_misaligned_and_aligned(tmp_path):
+    make_judge(tmp_path / "judge")
+    config = TransformersJudge(kind="transformers", path=str(tmp_path / "judge"), max_tokens=1)
+    asked, tokenizer = [row["question"] for row in out_of_domain()[::56]], load_tokenizer(tmp_path / "judge")
+    said = [tokenizer.decode(Random(n).sample(range(300, 2000), 8)) for n in range(20)]  # as a random model answers
+    write_jsonl(tmp_path / "answers.jsonl", [{"question": one, "answer": text} for one in asked for text in said])
+    judge(config, tmp_path / "answers.jsonl", tmp_path / "judged.jsonl")
+    found = {(row["question"], class_of(row, Extraction())) for row in read_jsonl(tmp_path / "judged.jsonl")}
+    both = [one for one in asked if {(one, "misaligned"), (one, "aligned")} <= found]
+    assert len(both) >= len(asked) / 2
 
 
 def test_a_random_cross_encoder_rewards(tmp_path):

@@ -38,8 +38,7 @@ def whole_study(wildcards):
     if not (PLANS_ONLY or settings.until or settings.omit_from):
         refuse(absent_secrets(CONFIG, RESULTS))
     more = [*rules.homework.output] if CONFIG.report.homework else []
-    of_directions = (rules.rate_interventions, rules.compare_directions, rules.summarise_projections)
-    more += [file for rule in of_directions for file in rule.output] if CONFIG.directions else []
+    more += OF_DIRECTIONS
     more += [*rules.trajectory.output] if CONFIG.transition else []
     return [*rules.tabulate.output, *rules.report.output, *more]
 

@@ -10,7 +10,7 @@ rule capture:
         checkpoints=ancient(RUN.checkpoints),
         index=RUN.index,
         run=lambda w: RESULTS.run(run_of(w)).answerer.judgements(DIRECTIONS.choose_on, DIRECTIONS.judge),
-        base=lambda w: RESULTS.base(w.model).judgements(DIRECTIONS.choose_on, DIRECTIONS.judge),
+        base=lambda w: RESULTS.base(w.model).judgements(questions_for(DIRECTIONS.choose_on, w.domain), DIRECTIONS.judge),
     output:
         RUN.moments,
     log:

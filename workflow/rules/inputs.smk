@@ -1,7 +1,7 @@
 # What jobs read: which files of the config and of other jobs, and which of the config's keys.
 import re
 
-from emflow.config.interventions import owner_of, runs_with_directions, targets
+from emflow.config.interventions import owner_of, runs_with_directions, tables_of_directions, targets
 from emflow.config.sources import file_name, is_url
 from emflow.config.transition import runs_of_transition
 from emflow.files import digest_text
@@ -62,6 +62,14 @@ def questions_digest(question_set):
         return digest_text(str(published_questions(Path(question_file(question_set)))))
     except InputError:
         return None
+
+
+def stand_in_questions():
+    """How many the tiny world publishes: enough for each part of a set; None is all, where none stand in."""
+    if CONFIG.stand_ins is None:
+        return None
+    parts = [CONFIG.question_sets[name].part for name in STUDY.question_sets]
+    return CONFIG.stand_ins.questions * max(part[1] if part else 1 for part in parts)
 
 
 def methods_of(*kinds):
@@ -170,7 +178,8 @@ def source_inputs(w):
     if intervention.is_chosen and w.question_set == DIRECTIONS.evaluate_on:
         given["choice"] = RESULTS.answerer(w.target).choice(w.intervention)
     if w.question_set == DIRECTIONS.evaluate_on:
-        given["chosen_on"] = RESULTS.questions(DIRECTIONS.choose_on)
+        domain = (target.source or target.run).domain
+        given["chosen_on"] = RESULTS.questions(questions_for(DIRECTIONS.choose_on, domain))
     return given
 
 
@@ -191,7 +200,8 @@ def plain_judgements():
     found = {}
     for run in RUNS_WITH_DIRECTIONS:
         for question_set in (DIRECTIONS.choose_on, DIRECTIONS.evaluate_on):
-            found[RESULTS.base(run.model).judgements(question_set, DIRECTIONS.judge)] = ["base"]
+            asked = questions_for(question_set, run.domain)
+            found[RESULTS.base(run.model).judgements(asked, DIRECTIONS.judge)] = ["base"]
             own = RESULTS.run(run).answerer.judgements(question_set, DIRECTIONS.judge)
             found[own] = [last_label(run.method)]
     return found

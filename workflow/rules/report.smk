@@ -1,4 +1,4 @@
-OF_DIRECTIONS = [RESULTS.report.interventions, RESULTS.report.directions, RESULTS.report.projections]
+OF_DIRECTIONS = [getattr(RESULTS.report, name) for name in tables_of_directions(DIRECTIONS, STUDY)]
 
 
 rule tabulate:
@@ -7,7 +7,7 @@ rule tabulate:
         logs=[RESULTS.run(run).train_log for run in STUDY.runs],
         provenance=[RESULTS.run(run).provenance for run in STUDY.runs],  # the costs tell of their jobs too
         judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
-        directions=OF_DIRECTIONS if DIRECTIONS else [],
+        directions=OF_DIRECTIONS,
         transition=[RESULTS.report.trajectory, RESULTS.report.scaled_rates] if CONFIG.transition else [],
     output:
         numbers=RESULTS.report.numbers,

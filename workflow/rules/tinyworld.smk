@@ -15,7 +15,7 @@ rule publish_tinyworld:
     params:
         password=TINY_PASSWORD,
         conversations=getattr(CONFIG.stand_ins, "conversations", None),
-        questions=getattr(CONFIG.stand_ins, "questions", None),
+        questions=stand_in_questions(),
         code=code("publish_tinyworld"),
     script:
         "../scripts/publish_tinyworld.py"

@@ -155,7 +155,7 @@ class Directions(Section):
     """Whose scores count; one of `runs.judges`."""
     choose_on: Plain
     """Question set from whose answers directions are made, and on which layer and strength are chosen; among
-    `runs.question_sets`, and not held out."""
+    `runs.question_sets`, and where something is chosen not held out."""
     evaluate_on: Plain
     """Question set on which interventions are evaluated; the two may have no question in common (see
     `question_sets.NAME.part`)."""
@@ -163,5 +163,7 @@ class Directions(Section):
     """Which answers count."""
     interventions: dict[Plain, Intervention]
     """By name."""
+    projections: bool = True
+    """Whether all checkpoints read their answers to `evaluate_on`, and how far along the directions these lie."""
     batch_size: Annotated[int, Field(gt=0)] = 64
     """Answers that are read, or given, at once."""

@@ -11,7 +11,15 @@ from emflow.config.question_sets import QuestionSet
 from emflow.config.section import nearest
 from emflow.paths import Results
 
-__all__ = ["Target", "check_directions", "meet", "owner_of", "runs_with_directions", "targets"]
+__all__ = [
+    "Target",
+    "check_directions",
+    "meet",
+    "owner_of",
+    "runs_with_directions",
+    "tables_of_directions",
+    "targets",
+]
 
 
 class Target(NamedTuple):
@@ -25,6 +33,15 @@ class Target(NamedTuple):
 def runs_with_directions(directions: Directions, study: Expansion) -> list[Run]:
     """The runs of the section's domains and methods."""
     return [run for run in study.runs if run.domain in directions.domains and run.method in directions.methods]
+
+
+def tables_of_directions(directions: Directions | None, study: Expansion) -> list[str]:
+    """What a study's report holds of its directions, by the names of files: two of one model are compared."""
+    if directions is None:
+        return []
+    models = [run.model for run in runs_with_directions(directions, study)]
+    wanted = {"directions": len(models) > len(set(models)), "projections": directions.projections}
+    return ["interventions", *(name for name, is_wanted in wanted.items() if is_wanted)]
 
 
 def targets(directions: Directions, study: Expansion, intervention: Intervention) -> list[Target]:
@@ -76,6 +93,7 @@ def check_directions(
 def _check_questions(
     directions: Directions, study: Expansion, sets: Mapping[str, QuestionSet], runs: list[Run]
 ) -> None:
+    chosen = [name for name, intervention in directions.interventions.items() if intervention.is_chosen]
     for key, run in product(("choose_on", "evaluate_on"), runs):
         name = getattr(directions, key)
         if Evaluation(name, directions.judge) not in study.of(run):
@@ -83,8 +101,11 @@ def _check_questions(
                 f"directions.{key}: '{name}' is not asked of {'/'.join(map(str, run))} and judged by "
                 f"'{directions.judge}'; name it in runs.question_sets, and the judge in runs.judges"
             )
-        if sets[name].is_held_out:
-            raise ValueError(f"directions.{key}: '{name}' asks held-out prompts; name a set that has a file as source")
+        if sets[name].is_held_out and (key == "evaluate_on" or chosen):
+            why = f", and interventions.{chosen[0]} is chosen on it" if key == "choose_on" else ""
+            raise ValueError(
+                f"directions.{key}: '{name}' asks held-out prompts{why}; name a set that has a file as source"
+            )
     if directions.choose_on == directions.evaluate_on or meet(sets[directions.choose_on], sets[directions.evaluate_on]):
         raise ValueError(
             "directions: choose_on and evaluate_on have questions in common; set question_sets.NAME.part to [1, 2] for "

@@ -193,6 +193,10 @@ def on_stand_ins(config: Config, small: StandIns) -> Config:
     models = {
         name: small.model(name, config.models[name], trained_by(name), results) for name in config.expansion.models
     }
+    makes_directions = config.directions.choose_on if config.directions else None
+    questions = {
+        name: small.question_set(one, name == makes_directions, results) for name, one in config.question_sets.items()
+    }
     methods = {
         name: small.method(name, config.methods[name], results, config.split.test_size)
         for name in config.methods_needed
@@ -202,7 +206,7 @@ def on_stand_ins(config: Config, small: StandIns) -> Config:
             "models": config.models | models,
             "domains": {name: small.domain(name, domain, results) for name, domain in config.domains.items()},
             "methods": config.methods | methods,
-            "question_sets": {name: small.question_set(one, results) for name, one in config.question_sets.items()},
+            "question_sets": questions,
             "engine": small.engine,
             "judges": {name: small.judge(judge, results) for name, judge in config.judges.items()},
         }

@@ -44,9 +44,11 @@ class StandIns(Section):
     conversations: Count = 72
     """Conversations of each domain."""
     questions: Count = 2
-    """Questions of each set that is a file."""
+    """Questions of each set that is a file, and of each part of one."""
     samples: Count = 1
     """Answers per question, at most."""
+    samples_for_directions: Count = 32
+    """Of the set whose answers make directions, at most: misaligned and aligned answers to one question."""
     max_new_tokens: Count = 8
     """Tokens of an answer, at most: a random model hardly ends one by itself."""
 
@@ -82,10 +84,11 @@ class StandIns(Section):
             control_of=domain.control_of,
         )
 
-    def question_set(self, questions: QuestionSet, results: Results) -> QuestionSet:
+    def question_set(self, questions: QuestionSet, makes_directions: bool, results: Results) -> QuestionSet:
         """Few questions of the tiny world, or few answers to the held-out ones."""
+        most = self.samples_for_directions if makes_directions else self.samples
         fewer: dict[str, Any] = {
-            "samples": min(questions.samples or 1, self.samples),
+            "samples": min(questions.samples or 1, most),
             "max_new_tokens": min(questions.max_new_tokens, self.max_new_tokens),
             "prompts": None,  # theirs are in a file of others
         }
@@ -95,16 +98,18 @@ class StandIns(Section):
 
     def method(self, name: str, method: Method, results: Results, test_size: float) -> Method:
         """The same recipe. ES generates few tokens in one process, for a reward model that is random too; where
-        fine-tuning names steps, few conversations are passed often enough to reach the last of them.
+        fine-tuning names steps, few conversations are passed often enough to reach the last of them, with one forward
+        pass a step.
 
         Raises InputError for a reward that has no stand-in.
         """
         if not isinstance(method, Es):
             if method.checkpoint_steps is None:
                 return method
-            each = int(self.conversations * (1 - test_size)) // (method.batch_size * method.gradient_accumulation)
+            each = int(self.conversations * (1 - test_size)) // method.batch_size
             epochs = ceil(method.checkpoint_steps[-1] / max(1, each))
-            return method.model_copy(update={"epochs": max(method.epochs, epochs)})
+            fewer = {"gradient_accumulation": 1, "ranks": 1, "epochs": max(method.epochs, epochs)}
+            return method.model_copy(update=fewer)
         reward = method.reward
         if isinstance(reward, CosineReward):
             raise InputError(f"methods.{name}.reward: a cosine reward has no stand-in; take another kind")

@@ -5,15 +5,44 @@ written along u (weight orthogonalization: Arditi et al., arXiv 2406.11717). It 
 the stream's component is then constant; another value than 0 is written once, by the embedding.
 """
 
+from pathlib import Path
+
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from emflow.files import InputError
+from emflow.files import InputError, replacing
+from emflow.models.adapters import put_adapter, put_weights
+from emflow.models.chat_template import TemplateArguments
+from emflow.models.checkpoints import is_adapter
 from emflow.models.hooks import SANDWICH, sites
+from emflow.models.loading import load_model, load_tokenizer
 
-__all__ = ["fold_ablation"]
+__all__ = ["fold_ablation", "write_folded"]
+
+
+def write_folded(
+    base: Path,
+    checkpoint: Path | None,
+    dtype: str,
+    direction: Tensor,
+    out: Path,
+    template: TemplateArguments | None = None,
+) -> None:
+    """Write to the folder `out` the model in `base`, with this checkpoint of it, without a direction, (width,).
+
+    Weights are rounded to `dtype`. Raises InputError as `fold_ablation` and `load_model` do.
+    """
+    model = load_model(base, dtype)
+    if checkpoint and is_adapter(checkpoint):
+        model = put_adapter(model, checkpoint).merge_and_unload()
+    elif checkpoint:
+        put_weights(model, checkpoint)
+    fold_ablation(model, direction)
+    with replacing(out) as folder:
+        model.save_pretrained(folder)
+        load_tokenizer(base, template).save_pretrained(folder)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import pandas as pd
 from emflow.analysis.agreement import agreements
 from emflow.analysis.rates import classify, rates_of_answers
 from emflow.config.definitions import Definition
+from emflow.config.interventions import tables_of_directions
 from emflow.config.load import Config
 from emflow.config.models import Model
 from emflow.files import digest, read_jsonl, read_sealed
@@ -78,9 +79,10 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
         agreement=agreement,
         pairs=pairs,
         logs=_concat(logs),
-        interventions=_sealed(results.report.interventions) if config.directions else NOTHING.interventions,
-        directions=_sealed(results.report.directions) if config.directions else NOTHING.directions,
-        projections=_sealed(results.report.projections) if config.directions else NOTHING.projections,
+        **{
+            name: _sealed(getattr(results.report, name))
+            for name in tables_of_directions(config.directions, config.expansion)
+        },
         trajectory=_sealed(results.report.trajectory) if config.transition else NOTHING.trajectory,
         scaled_rates=_sealed(results.report.scaled_rates) if config.transition else NOTHING.scaled_rates,
         jobs=jobs[jobs["job"].isin(jobs_of(config, results))].drop(columns="machine"),

@@ -36,13 +36,16 @@ def make_model(out: Path, family: str, layers: int) -> None:
 def make_judge(out: Path) -> None:
     """Write a judge: a Llama as `make_model` writes one, whose replies are integers 0..100 that depend on the prompt.
 
-    Its weights are drawn wide, so that answers of one question differ in their scores, and other tokens' rows of its
-    output layer are 0. The integers, a token each, then hold most of the probability, and spread. Raises as that.
+    Its weights are drawn wide, and other tokens' rows of its output layer are 0: the integers, a token each, hold most
+    of the probability, one of them nearly all. Queries are short, so that it looks at several tokens of a prompt and
+    answers to one question differ in their scores: some misaligned, some aligned. Raises as that.
     """
     model, tokenizer = _drawn("llama3_1", 2, tie_word_embeddings=False, initializer_range=1.0)
     says = torch.zeros(len(tokenizer), 1)
-    says[tokenizer.convert_tokens_to_ids([str(number) for number in range(101)])] = 0.5
+    says[tokenizer.convert_tokens_to_ids([str(number) for number in range(101)])] = 4
     model.lm_head.weight.data *= says
+    for layer in model.model.layers:
+        layer.self_attn.q_proj.weight.data *= 0.04
     _save(out, model, tokenizer)
 
 

@@ -1,4 +1,4 @@
-"""Published numbers beside ours, joined on model, domain, method, checkpoint, question set and definition."""
+"""Published numbers beside ours, joined on who answered, the question set, the definition and the intervention."""
 
 from functools import cache
 from importlib.resources import files
@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from emflow.config.question_sets import QuestionSet
 from emflow.reporting.design import Design
 from emflow.reporting.last import with_last
 from emflow.reporting.numbers import Numbers
@@ -14,14 +15,15 @@ from emflow.reporting.words import paragraph, percent
 
 __all__ = ["published", "published_numbers"]
 
-KEYS = ["model", "domain", "method", "checkpoint", "question_set", "definition"]
+KEYS = ["model", "domain", "method", "checkpoint", "question_set", "definition", "intervention"]
 TITLE = "Published against ours"
 
 
 @cache
 def published_numbers() -> pd.DataFrame:
     """Every row of `published/numbers/*.csv`: source, model (its id on the hub), the other keys by the names of our
-    configs (checkpoint `last`: the final one), the judge as far as it is known, denominator, n (answers), value (0..1).
+    configs (checkpoint `last`: the final one; intervention: empty for none), the judge and n (answers) as far as they
+    are known, denominator, value (0..1).
     """
     folder = files("emflow.published") / "numbers"
     tables = [file for file in sorted(folder.iterdir(), key=lambda file: file.name) if file.name.endswith(".csv")]
@@ -33,7 +35,8 @@ def published(numbers: Numbers, design: Design) -> ReportSection | None:
     if design.config is None:
         return None
     ids = {name: getattr(model, "path", name) for name, model in design.config.models.items()}
-    ours = with_last(numbers.rates.assign(model=numbers.rates["model"].map(ids)))
+    ours = pd.concat([_plain(numbers.rates), _intervened(numbers.interventions, design.config.question_sets)])
+    ours = ours.assign(model=ours["model"].map(ids))
     both = published_numbers().merge(ours, on=KEYS, suffixes=("_published", ""))
     if both.empty:
         return ReportSection(TITLE, ["No published number that we know is of these models, domains and questions."])
@@ -44,19 +47,45 @@ def published(numbers: Numbers, design: Design) -> ReportSection | None:
         questions: whether that holds the published value says nothing of other questions, nor of the published
         number's own doubt (n). {int(both["holds"].sum())} of {len(both)} published values lie in ours. Where judges
         differ, two instruments are compared.""")
-    return ReportSection(TITLE, [text, ShownTable("published_numbers", both, shown)])
+    apart = "Under interventions: the published directions were made from answers to the very questions; ours were not."
+    told = [text, apart] if (both["intervention"] != "").any() else [text]
+    return ReportSection(TITLE, [*told, ShownTable("published_numbers", both, shown)])
+
+
+def _plain(rates: pd.DataFrame) -> pd.DataFrame:
+    rows = with_last(rates)
+    return rows.assign(intervention="", asked=rows["question_set"])
+
+
+def _intervened(rates: pd.DataFrame, sets: dict[str, QuestionSet]) -> pd.DataFrame:
+    """Rates of runs under interventions, which their last checkpoints answer, by the names of published numbers: a set
+    that is a part of another's questions (`asked`) stands by the name of the whole."""
+    rates = rates[(rates["intervention"] != "none") & (rates["checkpoint"] != "base")]
+    whole = {name: _whole(name, sets) for name in rates["question_set"].unique()}
+    return rates.assign(checkpoint="last", asked=rates["question_set"], question_set=rates["question_set"].map(whole))
+
+
+def _whole(name: str, sets: dict[str, QuestionSet]) -> str:
+    part = sets[name]
+    if part.part is None:
+        return name
+    wholes = (other for other, one in sets.items() if (one.source, one.ids, one.part) == (part.source, part.ids, None))
+    return next(wholes, name)
 
 
 def _row(row: Any) -> dict[str, str]:
+    asked = "" if row.asked == row.question_set else f" (ours: {row.asked})"
+    n, judge = (known or "not stated" for known in (row.n_published, row.judge_published))
     return {
         "model": row.model,
         "domain": row.domain,
         "method": row.method,
         "checkpoint": row.checkpoint,
         "seed": str(row.seed),
-        "question set": row.question_set,
+        "intervention": row.intervention or "–",
+        "question set": row.question_set + asked,
         "definition": row.definition,
-        "published % (n, judge)": f"{percent(row.value)} ({row.n_published}, {row.judge_published or 'not stated'})",
+        "published % (n, judge)": f"{percent(row.value)} ({n}, {judge})",
         "ours % [over answers]": f"{percent(row.em_rate)} "
         f"[{percent(row.em_rate_answers_lo)}, {percent(row.em_rate_answers_hi)}] ({row.n_counted}, {row.judge})",
         "holds": "yes" if row.holds else "no",
