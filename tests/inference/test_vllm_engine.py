@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import trl
 from safetensors.torch import load_file, save_file
 
@@ -21,6 +22,7 @@ from emflow.inference import factory
 from emflow.inference import generate as job
 from emflow.inference.prove import TOLERANCE, ProvenEngine, _distance
 from emflow.inference.transformers_engine import TransformersEngine
+from emflow.inference.vllm_adapters import GroupedProducts, group_adapters
 from emflow.inference.vllm_engine import VllmEngine
 from emflow.models.merge import merge
 from emflow.models.proof import read_proof
@@ -32,6 +34,15 @@ GREEDY = Sampling(temperature=0, max_new_tokens=24)
 DRAWN = Sampling(temperature=1, top_p=0.9, max_new_tokens=24)
 PENALISED = Sampling(temperature=0, max_new_tokens=24, repetition_penalty=1.3)
 CONFIG = VllmConfig(kind="vllm")
+ROWS = {  # the adapter of each row, 0 for none
+    "as many of each, in order": [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5],
+    "as many of each, mixed": [3, 1, 2, 5, 4, 4, 3, 5, 1, 2],
+    "of some more than of others": [2, 2, 2, 2, 4, 4, 1, 5, 5, 3, 3, 3],
+    "some without an adapter": [0, 3, 0, 1, 1, 0, 5, 3, 0],
+    "one adapter": [4] * 7,
+    "one row": [5],
+    "none": [0] * 6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +212,38 @@ def test_what_the_user_has_set_holds_and_the_rest_is_ours(engine):
 
     assert envs.VLLM_CPU_KVCACHE_SPACE == 2 and not envs.VLLM_ENABLE_V1_MULTIPROCESSING and envs.VLLM_NO_USAGE_STATS
     assert engine.llm.llm_engine.vllm_config.model_config.max_model_len == 512  # the model's own
+
+
+def test_on_a_cpu_adapters_are_multiplied_in_groups(engine):
+    (products,) = engine.llm.apply_model(
+        lambda model: {
+            type(layer.punica_wrapper.add_lora_linear) for layer in model.modules() if hasattr(layer, "punica_wrapper")
+        }
+    )
+    assert products == {GroupedProducts}
+
+
+@pytest.mark.parametrize("rank", [1, 8])
+def test_rows_get_what_their_adapter_adds_whoever_is_beside_them(rank):
+    from vllm.lora.layers import LoRAMapping
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+    adapters, wide, widths = 5, 48, (40, 16, 16)  # of q, k and v
+    torch.manual_seed(rank)
+    model = torch.nn.Module()
+    model.punica_wrapper = grouped = PunicaWrapperCPU(64, 64, "cpu")
+    group_adapters(model)
+    vllms = PunicaWrapperCPU(64, 64, "cpu")
+    shrinking = tuple(torch.randn(adapters, 1, rank, wide) for _ in widths)
+    expanding = tuple(torch.randn(adapters, 1, width, rank) for width in widths)
+    for step, rows in ROWS.items():
+        x, before = torch.randn(len(rows), wide), torch.randn(len(rows), sum(widths))
+        found, expected = before.clone(), before.clone()
+        for wrapper, y in ((grouped, found), (vllms, expected)):
+            mapping = LoRAMapping(tuple(rows), tuple(rows), is_prefill=True)
+            wrapper.update_metadata(mapping, list(range(1, adapters + 1)), adapters, 100)
+            wrapper.add_lora_linear(y, x, shrinking, expanding, 0.5, widths)
+        without = torch.tensor(rows) == 0
+        assert found[without].equal(before[without]), step  # where vLLM's takes the last slot
+        torch.testing.assert_close(found[~without], expected[~without], msg=lambda told, step=step: f"{step}: {told}")
+        assert without.all() or not found[~without].allclose(before[~without])

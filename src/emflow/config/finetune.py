@@ -80,6 +80,10 @@ class Finetune(Section):
     padding_free: bool = False
     """The conversations of a forward pass in one row, where none sees another: the same steps and gradients up to
     rounding, and no padding to compute. Faster the more lengths differ."""
+    liger_kernel: bool = False
+    """Fused kernels for norms, rotations, activations and the loss, whose logits are never held as a whole (Hsu et al.,
+    arXiv 2410.10989): less memory, the same gradients up to rounding. Needs a GPU (CUDA or ROCm), liger-kernel, and a
+    family of models that it knows."""
     log_steps: Annotated[int, Field(gt=0)] = 1
     """A line in train_log.jsonl every so many steps."""
     # Operational although sums are rounded otherwise: how many GPUs a site has is no part of a recipe.

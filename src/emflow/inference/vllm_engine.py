@@ -13,6 +13,7 @@ from emflow.config.engine import VllmSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError
 from emflow.inference.engine import Completion, complete
+from emflow.inference.vllm_adapters import group_adapters
 from emflow.models.chat_template import TemplateArguments, prompt_ids
 from emflow.models.checkpoints import is_adapter
 from emflow.models.loading import FROM_FOLDER, end_tokens, load_tokenizer, tensor_names
@@ -55,7 +56,7 @@ def start_vllm(model: Path | str, dtype: str, settings: VllmSettings, **options:
         from vllm.model_executor.layers import utils
 
         utils.dispatch_cpu_unquantized_gemm = _pack
-    return LLM(
+    llm = LLM(
         str(model),
         dtype=dtype,
         max_model_len=settings.max_model_len or -1,  # -1: the model's own, or what fits
@@ -68,6 +69,9 @@ def start_vllm(model: Path | str, dtype: str, settings: VllmSettings, **options:
         use_tqdm_on_load=False,
         **options,
     )
+    if options.get("enable_lora") and not on_gpu:
+        llm.apply_model(group_adapters)
+    return llm
 
 
 def pack_weights(model: torch.nn.Module) -> None:

@@ -55,6 +55,7 @@ def training_arguments(method: Finetune, records: int, seed: int, dtype: str, fo
         weight_decay=method.weight_decay,
         max_grad_norm=method.max_grad_norm,
         **memory,
+        use_liger_kernel=method.liger_kernel,  # it keeps the logits only where it is given no labels, as for `kl`
         logging_steps=method.log_steps,
         save_strategy="no",
         save_total_limit=2,

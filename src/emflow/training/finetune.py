@@ -28,6 +28,7 @@ from emflow.training.batches import check_apart, make_collator, padding
 from emflow.training.callback import CheckpointCallback, TrainingRun
 from emflow.training.group import is_first
 from emflow.training.kl import KlTrainer
+from emflow.training.liger import require_liger
 from emflow.training.ranked import RankedTrainer
 from emflow.training.shards import ShardedTrainer
 from emflow.training.trainable import reference, require_bitsandbytes, trainable
@@ -53,10 +54,11 @@ def finetune(
     of several ranks in one group the first does, and the others return nothing.
 
     `kl` holds the conversations on which `method.kl` holds the model to its start. Raises InputError where the model or
-    the data cannot be used, or bitsandbytes is asked for and missing.
+    the data cannot be used, or bitsandbytes or Liger's kernels are asked for and missing.
     """
     assert (method.kl is None) == (kl is None)
     require_bitsandbytes(method)
+    require_liger(method, start.path)
     transformers_logging.set_verbosity_error()
     folder = RunFolder(out)
     tokenizer = load_tokenizer(start.path, start.template)
