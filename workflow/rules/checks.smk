@@ -40,6 +40,7 @@ def whole_study(wildcards):
     more = [*rules.homework.output] if CONFIG.report.homework else []
     of_directions = (rules.rate_interventions, rules.compare_directions, rules.summarise_projections)
     more += [file for rule in of_directions for file in rule.output] if CONFIG.directions else []
+    more += [*rules.summarise_rank_one.output] if RANK_ONE_RUNS else []
     more += [*rules.trajectory.output] if CONFIG.transition else []
     return [*rules.tabulate.output, *rules.report.output, *more]
 

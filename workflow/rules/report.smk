@@ -8,6 +8,7 @@ rule tabulate:
         provenance=[RESULTS.run(run).provenance for run in STUDY.runs],  # the costs tell of their jobs too
         judgements=sorted({file for run in STUDY.runs for file in (*base_judgements(run), *run_judgements(run))}),
         directions=OF_DIRECTIONS if DIRECTIONS else [],
+        rank_one=[RESULTS.report.probes, RESULTS.report.rank_one] if RANK_ONE_RUNS else [],
         transition=[RESULTS.report.trajectory, RESULTS.report.scaled_rates] if CONFIG.transition else [],
     output:
         numbers=RESULTS.report.numbers,

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 __all__ = [
-    "Pairs", "auc_interval", "held_out", "logistic", "mean_interval", "named_interval", "pairs_of", "probe",
+    "QuestionPairs", "auc_interval", "held_out", "logistic", "mean_interval", "named_interval", "pairs_of", "probe",
     "resampled",
 ]  # fmt: skip
 
@@ -26,16 +26,16 @@ Scorer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of a positive and a negative answer by their questions, float (questions, questions)."""
+class QuestionPairs:
+    """QuestionPairs of a positive and a negative answer by their questions, float (questions, questions)."""
 
     won: np.ndarray
     """In which the positive one scores higher."""
     counted: np.ndarray
     """All."""
 
-    def __add__(self, other: "Pairs") -> "Pairs":
-        return Pairs(self.won + other.won, self.counted + other.counted)
+    def __add__(self, other: "QuestionPairs") -> "QuestionPairs":
+        return QuestionPairs(self.won + other.won, self.counted + other.counted)
 
     @property
     def auc(self) -> float:
@@ -43,16 +43,18 @@ class Pairs:
         return _share(self.won.sum(), self.counted.sum())
 
     @property
-    def of_one_question(self) -> "Pairs":
-        """Pairs that answer one question, which it cannot tell apart."""
-        return Pairs(np.diag(np.diag(self.won)), np.diag(np.diag(self.counted)))
+    def of_one_question(self) -> "QuestionPairs":
+        """QuestionPairs that answer one question, which it cannot tell apart."""
+        return QuestionPairs(np.diag(np.diag(self.won)), np.diag(np.diag(self.counted)))
 
 
 def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else float("nan")
 
 
-def pairs_of(scores: np.ndarray, positive: np.ndarray, questions: np.ndarray, folds: np.ndarray | None = None) -> Pairs:
+def pairs_of(
+    scores: np.ndarray, positive: np.ndarray, questions: np.ndarray, folds: np.ndarray | None = None
+) -> QuestionPairs:
     """Of scores (answers,), labels bool (answers,) and questions int (answers,), numbered from 0; with `folds`, int
     (answers,), only pairs within one."""
     high, low = np.flatnonzero(positive), np.flatnonzero(~positive)
@@ -60,7 +62,7 @@ def pairs_of(scores: np.ndarray, positive: np.ndarray, questions: np.ndarray, fo
     counted = np.ones(gap.shape) if folds is None else (folds[high][:, None] == folds[low]).astype(float)
     won = counted * ((gap > 0) + 0.5 * (gap == 0))
     every = np.eye(questions.max(initial=-1) + 1)[questions]
-    return Pairs(*(every[high].T @ part @ every[low] for part in (won, counted)))
+    return QuestionPairs(*(every[high].T @ part @ every[low] for part in (won, counted)))
 
 
 def resampled(questions: int, seed: int) -> np.ndarray:
@@ -70,7 +72,7 @@ def resampled(questions: int, seed: int) -> np.ndarray:
     return draws
 
 
-def auc_interval(pairs: Pairs, draws: np.ndarray, confidence: float) -> Interval:
+def auc_interval(pairs: QuestionPairs, draws: np.ndarray, confidence: float) -> Interval:
     """AUC and the percentiles of the bootstrap over questions, whose draws `resampled` gives; scores stay what they
     are. Samples without a pair are left out; NaN where there is none."""
 
@@ -179,8 +181,8 @@ def named_interval(name: str, interval: Sequence[float]) -> dict[str, float]:
 def _tried(
     x: np.ndarray, positive: np.ndarray, questions: np.ndarray, units: np.ndarray, folds: int,
     rng: np.random.Generator, how: Scorer,
-) -> Pairs:  # fmt: skip
-    """Pairs of one split, in which the answers of a unit, int (answers,), stay together."""
+) -> QuestionPairs:  # fmt: skip
+    """QuestionPairs of one split, in which the answers of a unit, int (answers,), stay together."""
     dealt = _deal(positive, units, folds, rng)[units]
     return pairs_of(how(x, positive, dealt), positive, questions, dealt)
 

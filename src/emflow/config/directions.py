@@ -10,7 +10,7 @@ from emflow.config.types import Name, Once, Plain, Points, Seed
 
 __all__ = [
     "COLUMNS", "Ablate", "Ablation", "Add", "Along", "Directions", "Extraction", "Intervention", "OfAdapters", "Only",
-    "Random", "RankOne", "Scaling", "SourceRun", "Without",
+    "Random", "RankOneReading", "Scaling", "SourceRun", "Without",
 ]  # fmt: skip
 
 COLUMNS = (
@@ -168,7 +168,7 @@ Intervention = Annotated[Ablate | Random | Add | Scaling | Without | Only, Field
 """What is done to a model while it answers."""
 
 
-class RankOne(Section):
+class RankOneReading(Section):
     """What adapters of rank 1 read (Soligo et al., arXiv 2506.11618, section 4), of those runs whose method is LoRA of
     rank 1."""
 
@@ -200,7 +200,7 @@ class Directions(Section):
     """Which answers count."""
     interventions: dict[Plain, Intervention]
     """By name."""
-    rank_one: RankOne | None = None
+    rank_one: RankOneReading | None = None
     """What adapters of rank 1 read; null for nothing."""
     batch_size: Annotated[int, Field(gt=0)] = 64
     """Answers that are read, or given, at once."""

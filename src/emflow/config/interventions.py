@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from emflow.config.directions import Add, Along, Directions, Intervention, OfAdapters, RankOne
+from emflow.config.directions import Add, Along, Directions, Intervention, OfAdapters, RankOneReading
 from emflow.config.expansion import Evaluation, Expansion, Run
 from emflow.config.finetune import Lora
 from emflow.config.methods import Method
@@ -125,7 +125,9 @@ def _check_questions(
         )
 
 
-def _check_rank_one(directions: Directions, rank_one: RankOne, study: Expansion, methods: Mapping[str, Method]) -> None:
+def _check_rank_one(
+    directions: Directions, rank_one: RankOneReading, study: Expansion, methods: Mapping[str, Method]
+) -> None:
     runs = rank_one_runs(directions, study, methods)
     if not runs:
         raise ValueError("directions.rank_one: none of directions.methods is of kind lora and of rank: 1; leave it out")

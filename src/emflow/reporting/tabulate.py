@@ -69,6 +69,7 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
     logs = [pd.DataFrame(read_jsonl(results.run(run).train_log)).assign(**run._asdict()) for run in runs]
     jobs = finished_jobs(results)
     agreement, pairs = tables_of_agreement(config, results)
+    of_rank_one = config.directions is not None and config.directions.rank_one is not None
     return Numbers(
         rates=_concat(_sealed(results.run(run).rates) for run in runs),
         questions=_concat(questions, NOTHING.questions),
@@ -81,6 +82,8 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
         interventions=_sealed(results.report.interventions) if config.directions else NOTHING.interventions,
         directions=_sealed(results.report.directions) if config.directions else NOTHING.directions,
         projections=_sealed(results.report.projections) if config.directions else NOTHING.projections,
+        probes=_sealed(results.report.probes) if of_rank_one else NOTHING.probes,
+        rank_one=_sealed(results.report.rank_one) if of_rank_one else NOTHING.rank_one,
         trajectory=_sealed(results.report.trajectory) if config.transition else NOTHING.trajectory,
         scaled_rates=_sealed(results.report.scaled_rates) if config.transition else NOTHING.scaled_rates,
         jobs=jobs[jobs["job"].isin(jobs_of(config, results))].drop(columns="machine"),
