@@ -45,8 +45,8 @@ def test_pairs_are_those_of_the_concordance(rng):
     values, positive = rng.integers(0, 6, len(OF)).astype(float), rng.random(len(OF)) < 0.4
     whole, within, count = concordance(values, positive, OF.tolist())
     pairs = pairs_of(values, positive, OF)
-    assert (pairs.auc, pairs.of_one_question.auc) == pytest.approx((whole, within))
-    assert pairs.of_one_question.counted.sum() == count
+    assert (pairs.auc, pairs.auc_within) == pytest.approx((whole, within))
+    assert pairs.counted.trace() == count
     folds = OF % 3
     in_fold = concordance(values, positive, folds.tolist())[1]
     assert pairs_of(values, positive, OF, folds).auc == pytest.approx(in_fold)

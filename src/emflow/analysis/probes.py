@@ -15,7 +15,7 @@ import numpy as np
 
 __all__ = [
     "QuestionPairs", "auc_interval", "held_out", "logistic", "mean_interval", "named_interval", "pairs_of", "probe",
-    "resampled",
+    "resampled", "within_interval",
 ]  # fmt: skip
 
 PENALTY = 1.0  # of the squared coefficients of standardised features, half: the usual C is 1 / PENALTY
@@ -43,9 +43,9 @@ class QuestionPairs:
         return _share(self.won.sum(), self.counted.sum())
 
     @property
-    def of_one_question(self) -> "QuestionPairs":
-        """QuestionPairs that answer one question, which it cannot tell apart."""
-        return QuestionPairs(np.diag(np.diag(self.won)), np.diag(np.diag(self.counted)))
+    def auc_within(self) -> float:
+        """Of pairs that answer one question, which it cannot tell apart; NaN without one."""
+        return _share(self.won.trace(), self.counted.trace())
 
 
 def _share(part: float, whole: float) -> float:
@@ -80,6 +80,11 @@ def auc_interval(pairs: QuestionPairs, draws: np.ndarray, confidence: float) -> 
         return np.asarray(((draws @ part) * draws).sum(axis=1))
 
     return _percentiles(pairs.auc, drawn(pairs.won), drawn(pairs.counted), confidence)
+
+
+def within_interval(pairs: QuestionPairs, draws: np.ndarray, confidence: float) -> Interval:
+    """AUC of pairs that answer one question, likewise."""
+    return _percentiles(pairs.auc_within, draws @ np.diag(pairs.won), draws @ np.diag(pairs.counted), confidence)
 
 
 def mean_interval(values: np.ndarray, questions: np.ndarray, draws: np.ndarray, confidence: float) -> Interval:
@@ -166,7 +171,7 @@ def probe(
     return {
         **counts,
         **named_interval("auc", auc_interval(by_question, draws, confidence)),
-        **named_interval("auc_within_questions", auc_interval(by_question.of_one_question, draws, confidence)),
+        **named_interval("auc_within_questions", within_interval(by_question, draws, confidence)),
         "auc_by_answer": by_answer.auc,
         "auc_question": by_name.auc,
         **named_interval("auc_shuffled", (float(np.mean(known)), *map(float, ends))),

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emflow.analysis.probes import auc_interval, mean_interval, named_interval, pairs_of, probe, resampled
+from emflow.analysis.probes import (
+    auc_interval,
+    mean_interval,
+    named_interval,
+    pairs_of,
+    probe,
+    resampled,
+    within_interval,
+)
 from emflow.analysis.rates import base_question
 from emflow.config.directions import Extraction, RankOneReading
 from emflow.config.expansion import Run
@@ -130,7 +138,7 @@ def _alone(answers: pd.DataFrame, seed: int, confidence: float) -> dict[str, Any
         "mean_positive": mean_interval(values[positive], questions[positive], draws, confidence),
         "mean_negative": mean_interval(values[~positive], questions[~positive], draws, confidence),
         "auc": auc_interval(pairs, draws, confidence),
-        "auc_within_questions": auc_interval(pairs.of_one_question, draws, confidence),
+        "auc_within_questions": within_interval(pairs, draws, confidence),
     }
     counts = {"n_questions": len(names), "n_positive": int(positive.sum()), "n_negative": int((~positive).sum())}
     return counts | reduce(or_, (named_interval(name, interval) for name, interval in found.items()))
