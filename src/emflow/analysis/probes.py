@@ -61,8 +61,10 @@ def pairs_of(
     gap = scores[high][:, None] - scores[low]
     counted = np.ones(gap.shape) if folds is None else (folds[high][:, None] == folds[low]).astype(float)
     won = counted * ((gap > 0) + 0.5 * (gap == 0))
-    every = np.eye(questions.max(initial=-1) + 1)[questions]
-    return QuestionPairs(*(every[high].T @ part @ every[low] for part in (won, counted)))
+    size = questions.max(initial=-1) + 1
+    cells = (questions[high][:, None] * size + questions[low]).ravel()
+    sums = (np.bincount(cells, part.ravel(), size * size).reshape(size, size) for part in (won, counted))
+    return QuestionPairs(*sums)
 
 
 def resampled(questions: int, seed: int) -> np.ndarray:
