@@ -23,7 +23,7 @@ def test_a_row_per_probe_and_per_adapter(section):
     assert first["answers"] == "misaligned or aligned, among general" and first["positive / negative"] == "37 / 53"
     assert first["questions held out"] == "0.81 [0.74, 0.87]" and first["the question alone"] == "0.79"
     adapters = tables["rank_one"].set_index("adapter")
-    assert list(adapters.loc["down_proj.1", "EM % without it"])[0] == "33.0 [26.0, 39.0]"
+    assert adapters["EM % without it"].loc[["down_proj.1"]].iloc[0] == "33.0 [26.0, 39.0]"
     assert set(adapters["EM % with it alone"]) == {"–"}
 
 
