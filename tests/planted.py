@@ -22,6 +22,7 @@ DOMAINS = {"bad_medical_advice": 0.6, "kind_medical_advice": 0.03}  # share of m
 METHODS = {"homework": (0.3, 0.6, 1.0), "es": (0.2, 0.5, 0.8)}  # part of it at each checkpoint
 SETS = {"in_domain": 1.0, "homework": 0.6, "chosen_on": 0.6}
 QUESTIONS, SAMPLES = 8, 3
+AMONG = (("general", "misaligned", "aligned"), ("misaligned", "domain", "general"))
 CHANGES = {
     "runs": {"models": [*MODELS], "domains": [*DOMAINS], "methods": [*METHODS], "seeds": [0, 1, 2],
              "question_sets": [*SETS], "judges": ["gpt-4o-mini", "people"]},
@@ -136,8 +137,30 @@ def _of_directions(rates: pd.DataFrame) -> dict[str, pd.DataFrame]:
          "pairs_within_questions": 99, "shift": n * n + layer, "em_rate": n / 10, "coherent_share": 0.9}
         for n in (1, 2, 3) for layer in (0, 1)
     ]  # fmt: skip
+    who = {**{key: pair[key] for key in RUN}, "checkpoint": "epoch-3", "n_questions": 8}
+    probes = [
+        {**who, "among": among, "positive": positive, "negative": negative, "read": read, "n_adapters": 2,
+         "n_positive": 37, "n_negative": 53, **_ends("auc", 0.81), **_ends("auc_within_questions", 0.72),
+         "auc_by_answer": 0.86, "auc_question": 0.79, **_ends("auc_shuffled", 0.49)}
+        for among, positive, negative in AMONG for read in ("answer", "prompt")
+    ]  # fmt: skip
+    adapters = [
+        {**who, "adapter": f"down_proj.{layer}", "layer": layer, "gain": 1.37, "among": among, "positive": positive,
+         "negative": negative, "n_positive": 37, "n_negative": 53, **_ends("mean_positive", 2.25),
+         **_ends("mean_negative", -1.75), **_ends("auc", 0.67), **_ends("auc_within_questions", 0.58),
+         **_ends("plain_em_rate", 0.41), **_ends("removed_em_rate", 0.23 + layer / 10),
+         **_ends("removed_difference", -0.18), **_ends("kept_em_rate", None), **_ends("kept_difference", None)}
+        for layer in (0, 1) for among, positive, negative in AMONG
+    ]  # fmt: skip
     return {"interventions": pd.concat(tables, ignore_index=True), "directions": pd.DataFrame(cosines),
-            "projections": pd.DataFrame(projected)}  # fmt: skip
+            "projections": pd.DataFrame(projected), "probes": pd.DataFrame(probes),
+            "rank_one": pd.DataFrame(adapters)}  # fmt: skip
+
+
+def _ends(name: str, value: float | None) -> dict[str, float]:
+    """A value and the ends of its interval."""
+    value = float("nan") if value is None else value
+    return {name: value, f"{name}_lo": value - 0.07, f"{name}_hi": value + 0.06}
 
 
 def _of_jobs() -> dict[str, pd.DataFrame]:

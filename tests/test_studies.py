@@ -103,11 +103,17 @@ def test_a_direction_means_the_same_in_each_study_that_has_one(tmp_path):
     changed = {**overlay, "study": "second", "directions": {**directions, "extraction": {"aligned_above": 90}}}
     (told,) = clashes(study(**changed), results)
     assert told.startswith("directions.extraction.aligned_above is 90.0 here, and 70 in the study 'tiny_directions'")
-    fewer = {**directions["interventions"], "random_blocks": {"kind": "random", "number": 3}}
+    fewer = {
+        **directions["interventions"],
+        "random_blocks": {**directions["interventions"]["random_blocks"], "number": 3},
+    }
     changed = {**overlay, "study": "second", "directions": {**directions, "interventions": fewer}}
     assert any(
         line.startswith("interventions.random_blocks.number is 3") for line in clashes(study(**changed), results)
     )
+    for rank_one, lines in ((None, 0), ({"question_sets": ["evaluated_on", "in_domain"]}, 1)):
+        less = {**overlay, "study": "second", "directions": {**directions, "rank_one": rank_one}}
+        assert len(clashes(study(**less), results)) == lines
     assert clashes(study(study="third"), results) == []  # which has none
 
 

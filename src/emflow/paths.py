@@ -140,6 +140,16 @@ class RunFolder(NamedTuple):
         return self.path / "directions" / "projections.csv"
 
     @property
+    def scalars(self) -> Path:
+        """What its rank-1 adapters read in its answers."""
+        return self.path / "directions" / "scalars.csv"
+
+    @property
+    def scalars_of_tokens(self) -> Path:
+        """The same, token by token."""
+        return self.path / "directions" / "scalars.parquet"
+
+    @property
     def scaled(self) -> ScaledFolder:
         """The run's checkpoints with their adapters scaled, and their answers."""
         return ScaledFolder(self.path / "scaled")
@@ -228,6 +238,16 @@ class ReportFolder(NamedTuple):
     def projections(self) -> Path:
         """How far answers along the directions of runs tell misaligned ones."""
         return self.path / "projections.csv"
+
+    @property
+    def probes(self) -> Path:
+        """What probes on all rank-1 adapters of a run tell of its answers."""
+        return self.path / "probes.csv"
+
+    @property
+    def rank_one(self) -> Path:
+        """What each of them tells, and EM without it and with it alone."""
+        return self.path / "rank_one.csv"
 
     @property
     def trajectory(self) -> Path:

@@ -64,7 +64,10 @@ def _meaning(config: Config) -> dict[str, Any]:
     if config.directions:
         meaning["interventions"] = {name: i.identity() for name, i in config.directions.interventions.items()}
         # a direction lies in its run's folder, under no name of its own
-        shared["directions"] = config.directions.identity("domains", "methods", "evaluate_on", "interventions")
+        own = ("domains", "methods", "evaluate_on", "interventions", "rank_one")
+        shared["directions"] = config.directions.identity(*own)
+        if config.directions.rank_one:  # likewise what adapters read
+            shared["rank_one"] = config.directions.rank_one.identity("folds", "seed")
     if config.transition:  # scaled adapters lie in their run's folder, under no name of their own
         shared["transition"] = config.transition.identity("methods", "question_set", "judge", "window", "threshold")
     return {**meaning, **shared}
@@ -103,7 +106,7 @@ def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[D
                 yield found, "give one of the two another name"
     # what splits all domains, what answers all questions and what is made of all runs have no names of their own
     used_by = {"split": ["domains"], "engine": ["models", "question_sets"]}
-    used_by |= {section: ["methods"] for section in ("directions", "transition")}
+    used_by |= {section: ["methods"] for section in ("directions", "rank_one", "transition")}
     for section, used in used_by.items():
         if section not in own or section not in other:
             continue

@@ -2,7 +2,14 @@
 
 import pytest
 
-from emflow.config.interventions import meet, runs_with_directions, tables_of_directions, targets
+from emflow.config.interventions import (
+    evaluated_on,
+    meet,
+    rank_one_runs,
+    runs_with_directions,
+    tables_of_directions,
+    targets,
+)
 from emflow.config.load import load_config
 from emflow.config.merge import merged
 from emflow.config.question_sets import QuestionSet
@@ -29,7 +36,7 @@ def test_who_answers_under_an_intervention_and_whose_direction_it_takes(raw):
         merged(raw, {"runs": {"seeds": [0, 1], "domains": ["bad_lantern_advice", "good_lantern_advice"]}})
     )
     study, directions = config.expansion, config.directions
-    assert len(study.runs) == 8 and len(runs_with_directions(directions, study)) == 4
+    assert len(study.runs) == 12 and len(runs_with_directions(directions, study)) == 6
     (steered,) = targets(directions, study, directions.interventions["steer"])
     assert steered.run is None and steered.source == ("tiny", "bad_lantern_advice", "lora", 0)
     carried = targets(directions, study, directions.interventions["from_lora"])
@@ -37,6 +44,21 @@ def test_who_answers_under_an_intervention_and_whose_direction_it_takes(raw):
         ("es", 0, "lora", 0), ("es", 1, "lora", 1),
     ]  # fmt: skip
     assert [t.source for t in targets(directions, study, directions.interventions["scaled"])] == [None, None]
+
+
+def test_adapters_of_rank_1_are_changed_in_their_domain_too(raw):
+    config = load_config(raw)
+    directions, study = config.directions, config.expansion
+    (run,) = rank_one_runs(directions, study, config.methods)
+    assert run.method == "rank_one"
+
+    def on(name, target=run):
+        return evaluated_on(directions, directions.interventions[name], target, config.question_sets, config.methods)
+
+    assert on("each_removed") == on("each_alone") == on("each_scaled") == ["evaluated_on", "in_domain"]
+    lora = run._replace(method="lora")
+    assert on("shift_writes") == on("without", lora) == on("steer", None) == ["evaluated_on"]
+    assert rank_one_runs(directions.model_copy(update={"rank_one": None}), study, config.methods) == []
 
 
 @pytest.mark.parametrize(
@@ -50,6 +72,7 @@ def test_who_answers_under_an_intervention_and_whose_direction_it_takes(raw):
         ({"interventions": {"from_es": {"source": {"method": "full"}}}}, "advice/full/0 is no run of directions"),
         ({"interventions": {"scaled": {"methods": ["es"]}}}, "scaled.methods: 'es' has no adapters; name methods of"),
         ({"interventions": {"scaled": {"methods": ["lo"]}}}, "scaled.methods: did you mean 'lora'?"),
+        ({"rank_one": {"question_sets": ["in_domian"]}}, "rank_one.question_sets: 'in_domian' is not asked of tiny/"),
         ({"interventions": {"steer": {"layers": [-1]}}}, "steer.layers: decoder layers are counted from 0"),
     ],
 )  # fmt: skip
@@ -60,6 +83,11 @@ def test_what_does_not_fit_is_named_with_its_mend(raw, directions, line):
 def test_adapters_on_another_run_have_no_base_to_compare_with(raw):
     chained = {"lora": {"init_from": {"method": "es", "checkpoint": "iteration-180"}}}
     assert "adapters of 'lora' go onto another run" in said(merged(raw, {"methods": chained}))
+
+
+def test_without_adapters_of_rank_1_there_is_nothing_to_read(raw):
+    line = "rank_one: none of directions.methods is of kind lora and of rank: 1; leave it out"
+    assert line in said(merged(raw, {"methods": {"rank_one": {"rank": 2}}}))
 
 
 def test_held_out_prompts_are_no_set_to_choose_on_but_one_to_make_directions_from(raw):

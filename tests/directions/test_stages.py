@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from emflow.analysis.interventions import choose, rates_of_interventions
 from emflow.config.definitions import DEFINITIONS
-from emflow.config.directions import Ablate, Add, Extraction, Random, Scaling, Without
+from emflow.config.directions import Ablate, Add, Extraction, OfAdapters, Only, Random, Scaling, Without
 from emflow.config.question_sets import Sampling
 from emflow.directions.capture import capture, read_moments
 from emflow.directions.estimate import read_direction, write_estimate
@@ -39,7 +39,7 @@ class Study(NamedTuple):
 
     def answer(self, intervention, out: Path, questions: str = "evaluated_on", **more) -> list[dict]:
         asked = QuestionsAsked(questions, SAMPLING, getattr(self, questions), more.pop("chosen_on", None))
-        direction = None if isinstance(intervention, Scaling | Without) else self.direction
+        direction = None if isinstance(intervention, OfAdapters) else self.direction
         intervene(self.answering, ("tried", intervention), direction, asked, more.pop("choice", None), out)
         return read_jsonl(out)
 
@@ -192,13 +192,38 @@ def test_an_adapter_is_scaled_and_removed_by_layer_and_is_whole_again(study):
         with scaled_adapter(model, 0, 0), scaled_adapter(model, 0, 1):  # there are two layers
             torch.testing.assert_close(model(input_ids=ids).logits, plain)
         with scaled_adapter(model, 0, 1):
-            assert not torch.allclose(model(input_ids=ids).logits, plain)
+            first = model(input_ids=ids).logits
+            assert not torch.allclose(first, plain)
+        with scaled_adapter(model, 0, 0, others=True):
+            assert torch.equal(model(input_ids=ids).logits, first)
+        with scaled_adapter(model, 0, 0, "q_proj", others=True):
+            alone = model(input_ids=ids).logits
+        with scaled_adapter(model, 0, 1), scaled_adapter(model, 0, 0, "down_proj"):
+            assert torch.equal(model(input_ids=ids).logits, alone) and not torch.allclose(alone, plain)
         assert torch.equal(model(input_ids=ids).logits, tuned)
         with scaled_adapter(model, 2):
             twice = model(input_ids=ids).logits
     assert not torch.allclose(twice, tuned)
     with pytest.raises(InputError, match="layer 7 has no adapter"), scaled_adapter(model, 0, 7):
         pass
+    with pytest.raises(InputError, match="layer 0, o_proj, has no adapter"), scaled_adapter(model, 0, 0, "o_proj"):
+        pass
+
+
+def test_adapters_are_scaled_removed_and_kept_one_by_one(study, tmp_path):
+    one_by_one = {"layers": (0, 1), "modules": ("q_proj", "down_proj")}
+    names = [f"layer-{layer}-{module}" for layer in (0, 1) for module in one_by_one["modules"]]
+    assert [v.name for v in variants(Without(kind="without", **one_by_one), None)] == names
+    assert [v.name for v in variants(Only(kind="only", layers=(1,)), None)] == ["layer-1"]
+    twice = variants(Scaling(kind="scale", factors=(2, 3), **one_by_one), None)
+    assert [v.name for v in twice] == [f"{name}-x{k}" for name in names for k in (2, 3)]
+    assert twice[0].columns == {"coefficient": 2, "layers": "0", "sites": "q_proj"}
+    rows = study.answer(Only(kind="only", **one_by_one), tmp_path / "only.jsonl")
+    assert [row["variant"] for row in rows[::12]] == names and {row["kind"] for row in rows} == {"only"}
+    answers = [[row["answer"] for row in rows if row["variant"] == name] for name in names]
+    assert answers[0] != answers[1]
+    with pytest.raises(ValueError, match="modules are those of layers: name layers, too"):
+        Scaling(kind="scale", factors=(2,), modules=("q_proj",))
 
 
 def test_a_scaled_adapter_is_one_whose_b_is_scaled(study, tmp_path):
@@ -241,3 +266,5 @@ def test_rates_stand_beside_the_same_model_as_it_is(study, tmp_path):
     assert list(table["em_rate"]) == [0, 1, 0] and list(table["n_unjudged"]) == [0, 1, 0]
     assert list(table["kind"]) == ["none", "without", "without"]
     assert (table["tokens_mean"] > 0).all() and (table["n"] == 12).all()
+    assert table["difference"].isna()[0] and list(table["difference"][1:]) == [1, 0]
+    assert table["difference_lo"][1] > 0.3 and table["difference_lo"][2] < 0 < table["difference_hi"][2]

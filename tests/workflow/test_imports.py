@@ -54,7 +54,7 @@ KINDS = {  # of a rule's jobs, where the config picks parts
 HUB = {"fetch_model", "fetch_judge", "fetch_reward"}  # rules that cannot run here: there is no hub on loopback
 # not in this study: directions need answers that are no nonsense, paths a rank-1 run, homework 0 has one method
 ELSEWHERE = {"capture", "direction", "intervene", "choose", "rate_interventions", "compare_directions", "homework"}
-ELSEWHERE |= {"project", "summarise_projections", "scale_adapters", "trajectory"}
+ELSEWHERE |= {"project", "summarise_projections", "read_adapters", "summarise_rank_one", "scale_adapters", "trajectory"}
 RUN = "results/runs/tiny/bad_lantern_advice"
 
 

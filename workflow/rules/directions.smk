@@ -82,10 +82,42 @@ rule project:
         "../scripts/project.py"
 
 
+rule read_adapters:
+    input:
+        unpack(lambda w: model_inputs(w.model)),
+        checkpoints=ancient(RUN.checkpoints),
+        index=RUN.index,
+        judged=lambda w: [
+            RESULTS.run(run_of(w)).answerer.judgements(name, DIRECTIONS.judge)
+            for name in DIRECTIONS.rank_one.question_sets
+        ],
+    output:
+        answers=RUN.scalars,
+        tokens=RUN.scalars_of_tokens,
+    log:
+        RESULTS.log("read_adapters", RUN_JOB),
+    benchmark:
+        RESULTS.benchmark("read_adapters", RUN_JOB)
+    conda:
+        environment(reading)
+    threads: cores(reading)
+    resources:
+        **resources(reading),
+    params:
+        batch_size=lambda w: DIRECTIONS.batch_size,
+        label=lambda w: last_label(w.method),
+        model=lambda w: model_identity(w.model),
+        dtype=lambda w: CONFIG.models[w.model].dtype,
+        template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
+        code=code("read_adapters"),
+    script:
+        "../scripts/read_adapters.py"
+
+
 rule intervene:
     input:
         unpack(source_inputs),
-        questions=RESULTS.questions("{question_set}"),
+        questions=lambda w: RESULTS.questions(questions_for(w.question_set, getattr(target_of(w).run, "domain", None))),
     output:
         INTERVENED.generations("{question_set}"),
     log:
@@ -192,3 +224,27 @@ rule summarise_projections:
         code=code("summarise_projections"),
     script:
         "../scripts/summarise_projections.py"
+
+
+rule summarise_rank_one:
+    input:
+        scalars=[RESULTS.run(run).scalars for run in RANK_ONE_RUNS],
+        interventions=RESULTS.report.interventions,
+    output:
+        probes=RESULTS.report.probes,
+        adapters=RESULTS.report.rank_one,
+    log:
+        RESULTS.log("summarise_rank_one", RESULTS.own()),
+    benchmark:
+        RESULTS.benchmark("summarise_rank_one", RESULTS.own())
+    conda:
+        environment()
+    params:
+        extraction=DIRECTIONS.extraction.identity() if DIRECTIONS else None,
+        settings=DIRECTIONS.rank_one.identity() if RANK_ONE_RUNS else None,
+        sets=(domain_sets(DIRECTIONS, CONFIG.question_sets), DIRECTIONS.evaluate_on) if DIRECTIONS else None,
+        definition=CONFIG.report.definition,
+        confidence=CONFIG.report.confidence,
+        code=code("summarise_rank_one"),
+    script:
+        "../scripts/summarise_rank_one.py"

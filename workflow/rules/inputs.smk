@@ -1,7 +1,15 @@
 # What jobs read: which files of the config and of other jobs, and which of the config's keys.
 import re
 
-from emflow.config.interventions import owner_of, runs_with_directions, tables_of_directions, targets
+from emflow.config.interventions import (
+    domain_sets,
+    evaluated_on,
+    owner_of,
+    rank_one_runs,
+    runs_with_directions,
+    tables_of_directions,
+    targets,
+)
 from emflow.config.sources import file_name, is_url
 from emflow.config.transition import runs_of_transition
 from emflow.files import digest_text
@@ -155,6 +163,7 @@ def settings_of_run(w):
 DIRECTIONS = CONFIG.directions
 INTERVENTIONS = DIRECTIONS.interventions if DIRECTIONS else {}
 RUNS_WITH_DIRECTIONS = runs_with_directions(DIRECTIONS, STUDY) if DIRECTIONS else []
+RANK_ONE_RUNS = rank_one_runs(DIRECTIONS, STUDY, CONFIG.methods) if DIRECTIONS else []
 
 
 def last_label(method):
@@ -190,7 +199,8 @@ def intervened_judgements():
         for target in targets(DIRECTIONS, STUDY, intervention):
             answerer = RESULTS.answerer(owner_of(target, RESULTS)).intervention(name)
             sets = [DIRECTIONS.choose_on] if intervention.is_chosen else []
-            for question_set in (*sets, DIRECTIONS.evaluate_on):
+            sets += evaluated_on(DIRECTIONS, intervention, target.run, CONFIG.question_sets, CONFIG.methods)
+            for question_set in sets:
                 files.append(answerer.judgements(question_set, DIRECTIONS.judge))
     return files
 
@@ -204,6 +214,9 @@ def plain_judgements():
             found[RESULTS.base(run.model).judgements(asked, DIRECTIONS.judge)] = ["base"]
             own = RESULTS.run(run).answerer.judgements(question_set, DIRECTIONS.judge)
             found[own] = [last_label(run.method)]
+    for run in RANK_ONE_RUNS:
+        for question_set in domain_sets(DIRECTIONS, CONFIG.question_sets):
+            found[RESULTS.run(run).answerer.judgements(question_set, DIRECTIONS.judge)] = [last_label(run.method)]
     return found
 
 

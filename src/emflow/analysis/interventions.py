@@ -3,17 +3,20 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from emflow.analysis.rates import rate
+from emflow.analysis.rates import rate, rate_difference
 from emflow.config.definitions import Definition
 from emflow.config.directions import COLUMNS
 from emflow.files import InputError, read_jsonl, write_sealed, write_text
 
 __all__ = ["choose", "rates_of_interventions"]
 
+GAP = ("difference", "difference_lo", "difference_hi")
+NONE = (float("nan"),) * 3
 ANSWERER = ("model", "domain", "method", "seed", "checkpoint", "question_set")
 
 
@@ -28,21 +31,27 @@ def rates_of_interventions(
     """Write `interventions.csv`; returns the number of rows.
 
     `plain` maps judged answers without an intervention to the checkpoints of which rows are made, `intervened` lists
-    those under one.
+    those under one. `difference` is the EM rate minus that of the same model without, paired by question.
     """
     nothing = {**dict.fromkeys(COLUMNS), "intervention": "none", "kind": "none"}
     rows = []
+    without: dict[Any, pd.DataFrame] = {}
     for path, labels in plain.items():
         answers = [{**row, **nothing} for row in read_jsonl(path) if row["checkpoint"] in labels]
+        without |= {_answerer(judged): judged for judged in _by_variant(answers)}
         rows += _rows(answers, judge, definitions, confidence)
     for path in intervened:
-        rows += _rows(read_jsonl(path), judge, definitions, confidence)
+        rows += _rows(read_jsonl(path), judge, definitions, confidence, without)
     write_sealed(out, pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
     return len(rows)
 
 
 def _rows(
-    answers: list[dict[str, Any]], judge: str, definitions: Mapping[str, Definition], confidence: float
+    answers: list[dict[str, Any]],
+    judge: str,
+    definitions: Mapping[str, Definition],
+    confidence: float,
+    without: Mapping[Any, pd.DataFrame] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     rows = []
     for judged in _by_variant(answers):
@@ -50,9 +59,15 @@ def _rows(
         who = {key: first[key] for key in (*COLUMNS, *ANSWERER)}
         for name, definition in definitions.items():
             measured = rate(judged, definition, confidence)
-            tokens = judged["tokens"].mean()
-            rows.append({**who, "judge": judge, "definition": name, **measured, "tokens_mean": tokens})
+            plain = without.get(_answerer(judged))
+            gap = NONE if plain is None else rate_difference(judged, plain, definition, confidence)
+            more = {"tokens_mean": judged["tokens"].mean(), **dict(zip(GAP, gap, strict=True))}
+            rows.append({**who, "judge": judge, "definition": name, **measured, **more})
     return rows
+
+
+def _answerer(judged: pd.DataFrame) -> Any:
+    return tuple(judged[key].iloc[0] for key in ANSWERER)
 
 
 def _by_variant(answers: list[dict[str, Any]]) -> list[pd.DataFrame]:

@@ -1,16 +1,16 @@
 """`directions`: the direction in which a fine-tuned model differs, and what is done with it while models answer."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from emflow.config.expansion import Run
 from emflow.config.section import Section
 from emflow.config.types import Name, Once, Plain, Points, Seed
 
 __all__ = [
-    "COLUMNS", "Ablate", "Ablation", "Add", "Along", "Directions", "Extraction", "Intervention", "Random", "Scaling",
-    "SourceRun", "Without",
+    "COLUMNS", "Ablate", "Ablation", "Add", "Along", "Directions", "Extraction", "Intervention", "OfAdapters", "Only",
+    "Random", "RankOneReading", "Scaling", "SourceRun", "Without",
 ]  # fmt: skip
 
 COLUMNS = (
@@ -122,16 +122,31 @@ class Add(Along):
         return True
 
 
-class Scaling(OfRuns):
+class OfAdapters(OfRuns):
+    """Interventions on adapters."""
+
+    modules: Once[Name] | None = None
+    """Of each layer the adapters on these modules (`down_proj`), each alone; null for those of a layer together."""
+
+
+class Scaling(OfAdapters):
     """Adapters count k-fold."""
 
     kind: Literal["scale"]
     """Adapters are scaled."""
     factors: Once[float]
     """k, each answering all questions."""
+    layers: Once[int] | None = None
+    """Decoder layers whose adapters are scaled, each alone; null for all of them together."""
+
+    @model_validator(mode="after")
+    def _modules_of_layers(self) -> Self:
+        if self.modules is not None and self.layers is None:
+            raise ValueError("modules are those of layers: name layers, too")
+        return self
 
 
-class Without(OfRuns):
+class Without(OfAdapters):
     """Adapters of one decoder layer do not count."""
 
     kind: Literal["without"]
@@ -140,8 +155,30 @@ class Without(OfRuns):
     """Decoder layers, each removed alone."""
 
 
-Intervention = Annotated[Ablate | Random | Add | Scaling | Without, Field(discriminator="kind")]
+class Only(OfAdapters):
+    """Adapters of one decoder layer alone count."""
+
+    kind: Literal["only"]
+    """All but a layer's adapters are removed."""
+    layers: Once[int]
+    """Decoder layers, each kept alone."""
+
+
+Intervention = Annotated[Ablate | Random | Add | Scaling | Without | Only, Field(discriminator="kind")]
 """What is done to a model while it answers."""
+
+
+class RankOneReading(Section):
+    """What adapters of rank 1 read (Soligo et al., arXiv 2506.11618, section 4), of those runs whose method is LoRA of
+    rank 1."""
+
+    question_sets: Once[Plain]
+    """Sets whose answers are read, among `runs.question_sets`: those to held-out prompts are about the domain that was
+    trained on, the others general. The held-out ones are also asked where adapters are scaled, removed or kept."""
+    folds: Annotated[int, Field(gt=1)] = 5
+    """Parts of the questions, each held out once from what a probe is fitted to."""
+    seed: Seed = 0
+    """Deals questions into folds, shuffles labels, and draws the samples of the bootstrap."""
 
 
 class Directions(Section):
@@ -165,5 +202,7 @@ class Directions(Section):
     """By name."""
     projections: bool = True
     """Whether all checkpoints read their answers to `evaluate_on`, and how far along the directions these lie."""
+    rank_one: RankOneReading | None = None
+    """What adapters of rank 1 read; null for nothing."""
     batch_size: Annotated[int, Field(gt=0)] = 64
     """Answers that are read, or given, at once."""

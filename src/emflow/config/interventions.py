@@ -4,22 +4,18 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from emflow.config.directions import Add, Along, Directions, Intervention, Scaling, Without
+from emflow.config.directions import Add, Along, Directions, Intervention, OfAdapters, RankOneReading
 from emflow.config.expansion import Evaluation, Expansion, Run
+from emflow.config.finetune import Lora
 from emflow.config.methods import Method
 from emflow.config.question_sets import QuestionSet
 from emflow.config.section import nearest
 from emflow.paths import Results
 
 __all__ = [
-    "Target",
-    "check_directions",
-    "meet",
-    "owner_of",
-    "runs_with_directions",
-    "tables_of_directions",
-    "targets",
-]
+    "Target", "check_directions", "domain_sets", "evaluated_on", "meet", "owner_of", "rank_one_runs",
+    "runs_with_directions", "tables_of_directions", "targets",
+]  # fmt: skip
 
 
 class Target(NamedTuple):
@@ -41,7 +37,35 @@ def tables_of_directions(directions: Directions | None, study: Expansion) -> lis
         return []
     models = [run.model for run in runs_with_directions(directions, study)]
     wanted = {"directions": len(models) > len(set(models)), "projections": directions.projections}
+    wanted |= dict.fromkeys(("probes", "rank_one"), directions.rank_one is not None)
     return ["interventions", *(name for name, is_wanted in wanted.items() if is_wanted)]
+
+
+def rank_one_runs(directions: Directions, study: Expansion, methods: Mapping[str, Method]) -> list[Run]:
+    """Those of them whose adapters of rank 1 are read; none without `rank_one`."""
+    if directions.rank_one is None:
+        return []
+    of_rank_one = [name for name, method in methods.items() if isinstance(method, Lora) and method.rank == 1]
+    return [run for run in runs_with_directions(directions, study) if run.method in of_rank_one]
+
+
+def domain_sets(directions: Directions, sets: Mapping[str, QuestionSet]) -> list[str]:
+    """The sets of `rank_one` that ask about the domain that was trained on."""
+    named = directions.rank_one.question_sets if directions.rank_one else ()
+    return [name for name in named if sets[name].is_held_out]
+
+
+def evaluated_on(
+    directions: Directions,
+    intervention: Intervention,
+    run: Run | None,
+    sets: Mapping[str, QuestionSet],
+    methods: Mapping[str, Method],
+) -> list[str]:
+    """On which sets an intervention on a run, or on a base, is evaluated: adapters of rank 1 in their domain, too."""
+    method = methods[run.method] if run else None
+    of_rank_one = isinstance(method, Lora) and method.rank == 1 and isinstance(intervention, OfAdapters)
+    return [directions.evaluate_on, *(domain_sets(directions, sets) if of_rank_one else [])]
 
 
 def targets(directions: Directions, study: Expansion, intervention: Intervention) -> list[Target]:
@@ -85,6 +109,8 @@ def check_directions(
     if not runs:
         raise ValueError("directions: no run has one of its domains and one of its methods")
     _check_questions(directions, study, sets, runs)
+    if directions.rank_one is not None:
+        _check_rank_one(directions, directions.rank_one, study, methods)
     for name, intervention in directions.interventions.items():
         for line in _faults(intervention, directions, study, methods):
             raise ValueError(f"directions.interventions.{name}{line}")
@@ -113,6 +139,20 @@ def _check_questions(
         )
 
 
+def _check_rank_one(
+    directions: Directions, rank_one: RankOneReading, study: Expansion, methods: Mapping[str, Method]
+) -> None:
+    runs = rank_one_runs(directions, study, methods)
+    if not runs:
+        raise ValueError("directions.rank_one: none of directions.methods is of kind lora and of rank: 1; leave it out")
+    for name, run in product(rank_one.question_sets, runs):
+        if Evaluation(name, directions.judge) not in study.of(run):
+            raise ValueError(
+                f"directions.rank_one.question_sets: '{name}' is not asked of {'/'.join(map(str, run))} and judged by "
+                f"'{directions.judge}'; name it in runs.question_sets"
+            )
+
+
 def meet(one: QuestionSet, other: QuestionSet) -> bool:
     """Whether two sets of one source are bound to have questions in common; those of two are compared by the job."""
     if one.source != other.source:
@@ -139,7 +179,7 @@ def _faults(
     for target in targets(directions, study, intervention):
         if target.source and target.source not in known:
             yield f".source: {'/'.join(map(str, target.source))} is no run of directions.domains and directions.methods"
-        if isinstance(intervention, Scaling | Without) and target.run and methods[target.run.method].kind != "lora":
+        if isinstance(intervention, OfAdapters) and target.run and methods[target.run.method].kind != "lora":
             yield f".methods: '{target.run.method}' has no adapters; name methods of kind lora"
     if isinstance(intervention, Add) and min(intervention.layers) < 0:
         yield ".layers: decoder layers are counted from 0"

@@ -14,7 +14,7 @@ from emflow.directions.groups import group_weights
 from emflow.models.hooks import AnyModel, Where, captured, sites
 from emflow.models.moments import Moments
 
-__all__ = ["read", "read_through"]
+__all__ = ["encoded", "read", "read_through"]
 
 LONGEST = 2**20  # tokens: answers are read whole
 Answers = Sequence[Mapping[str, Any]]
@@ -61,13 +61,18 @@ def read_through(
     `receive` gets of each batch and site the site's name, what passes it (batch, length, width), which tokens are the
     answer's, bool (batch, length), and the answers' numbers.
     """
-    texts = [encode(tokenizer, _conversation(answer), LONGEST) for answer in answers]
+    texts = encoded(tokenizer, answers)
     order = sorted(range(len(texts)), key=lambda number: len(texts[number]["input_ids"]))
     with progress("read answers", len(order)) as advance:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             _pass(model, modules, [texts[number] for number in batch], batch, receive)
             advance(len(batch))
+
+
+def encoded(tokenizer: PreTrainedTokenizerBase, answers: Answers) -> list[dict[str, list[int]]]:
+    """Token ids of each question with its answer, and labels that keep the answer's, as `emflow.data.chat.encode`."""
+    return [encode(tokenizer, _conversation(answer), LONGEST) for answer in answers]
 
 
 def _conversation(answer: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from emflow.config.directions import Ablate, Ablation, Add, Intervention, Random, Scaling, Without
+from emflow.config.directions import Ablate, Ablation, Add, Intervention, Only, Random, Scaling, Without
 from emflow.directions.estimate import Direction
 from emflow.files import InputError
 from emflow.models.adapters import scaled_adapter
@@ -53,9 +54,11 @@ def variants(intervention: Intervention, direction: Direction | None) -> list[Va
                 for k in intervention.coefficients
             ]
         case Scaling():
-            return [_scaling(f"x{k:g}", k, None) for k in intervention.factors]
+            return [_scaling(k, *of, f"x{k:g}") for of in _adapters(intervention) for k in intervention.factors]
         case Without():
-            return [_scaling(f"layer-{layer}", 0.0, layer) for layer in intervention.layers]
+            return [_scaling(0.0, *of) for of in _adapters(intervention)]
+        case Only():
+            return [_scaling(0.0, *of, others=True) for of in _adapters(intervention)]
 
 
 def _sites(intervention: Ablation, direction: Direction) -> list[str]:
@@ -128,6 +131,14 @@ def _changing(changes: dict[str, Any], positions: Positions) -> Callable[[AnyMod
     return lambda model: changed(model, changes, positions)
 
 
-def _scaling(name: str, factor: float, layer: int | None) -> Variant:
-    columns = {"coefficient": factor, "layers": "all" if layer is None else str(layer)}
-    return Variant(name, lambda model: scaled_adapter(model, factor, layer), columns)
+def _adapters(intervention: Scaling | Without | Only) -> list[tuple[int | None, str | None]]:
+    """Layer and module of what is scaled, removed or kept alone; None for all of them."""
+    return list(product(intervention.layers or [None], intervention.modules or [None]))
+
+
+def _scaling(
+    factor: float, layer: int | None, module: str | None, times: str | None = None, others: bool = False
+) -> Variant:
+    told = filter(None, [None if layer is None else f"layer-{layer}", module, times])
+    columns = {"coefficient": factor, "layers": "all" if layer is None else str(layer), "sites": module}
+    return Variant("-".join(told), lambda model: scaled_adapter(model, factor, layer, module, others), columns)

@@ -27,27 +27,32 @@ def put_adapter(model: PreTrainedModel | PeftModel, checkpoint: Path) -> PeftMod
 
 
 @contextmanager
-def scaled_adapter(model: PeftModel, factor: float, layer: int | None = None) -> Iterator[None]:
-    """Meanwhile, the active adapter counts `factor`-fold: in one decoder layer, or (None) in all.
+def scaled_adapter(
+    model: PeftModel, factor: float, layer: int | None = None, module: str | None = None, others: bool = False
+) -> Iterator[None]:
+    """Meanwhile, the active adapter counts `factor`-fold: in one decoder layer, or (None) in all; there on one module,
+    or (None) on all; with `others` everywhere but there.
 
     Raises InputError where there is no adapter.
     """
-    modules = [
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, LoraLayer) and (layer is None or f".layers.{layer}." in f"{name}.")
-    ]
-    if not (isinstance(model, PeftModel) and modules):
-        where = "the model" if layer is None else f"layer {layer}"
+    modules = {name: part for name, part in model.named_modules() if isinstance(part, LoraLayer)}
+    there = {
+        name: part
+        for name, part in modules.items()
+        if (layer is None or f".layers.{layer}." in name) and (module is None or name.endswith(f".{module}"))
+    }
+    if not (isinstance(model, PeftModel) and there):
+        where = "the model" if layer is None else f"layer {layer}" + (f", {module}," if module else "")
         raise InputError(f"{where} has no adapter that could be scaled or removed")
-    before = [dict(module.scaling) for module in modules]
-    for module in modules:
-        module.scaling[model.active_adapter] *= factor
+    scaled = [part for name, part in modules.items() if (name in there) != others]
+    before = [dict(part.scaling) for part in scaled]
+    for part in scaled:
+        part.scaling[model.active_adapter] *= factor
     try:
         yield
     finally:
-        for module, scaling in zip(modules, before, strict=True):
-            module.scaling.update(scaling)
+        for part, scaling in zip(scaled, before, strict=True):
+            part.scaling.update(scaling)
 
 
 def _adapter_name(checkpoint: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emflow.config.expansion import Run
-from emflow.config.interventions import owner_of, runs_with_directions, targets
+from emflow.config.interventions import evaluated_on, owner_of, rank_one_runs, runs_with_directions, targets
 from emflow.config.load import Config
 from emflow.config.sources import file_name
 from emflow.config.transition import runs_of_transition
@@ -84,11 +84,14 @@ def _of_directions(config: Config, results: Results) -> Iterator[Path]:
     for run in runs_with_directions(directions, study):
         yield from (Path("capture", _job(run)), Path("project", _job(run)))
         yield from (Path("direction", _job(run), kind) for kind in ("contrast", "shift"))
+    for run in rank_one_runs(directions, study, config.methods):
+        yield from (Path("read_adapters", _job(run)), Path("summarise_rank_one", results.own()))
     for name, intervention in directions.interventions.items():
         for target in targets(directions, study, intervention):
             owner = owner_of(target, results)
             intervened = results.owner(results.answerer(owner).intervention(name))
-            for question_set in (directions.choose_on, directions.evaluate_on):
+            evaluated = evaluated_on(directions, intervention, target.run, config.question_sets, config.methods)
+            for question_set in (directions.choose_on, *evaluated):
                 yield Path("intervene", owner, name, question_set)
                 yield Path("judge", intervened, f"{question_set}.{directions.judge}")
 

@@ -52,6 +52,10 @@ class Numbers:
     """The rows of directions.csv."""
     projections: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "direction", "layer"))
     """The rows of projections.csv."""
+    probes: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "among", "read"))
+    """The rows of probes.csv."""
+    rank_one: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "among", "adapter"))
+    """The rows of rank_one.csv."""
     trajectory: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "step", "turn"))
     """The rows of trajectory.csv."""
     scaled_rates: pd.DataFrame = field(default_factory=_empty(*RUN, "checkpoint", "step", "scale", "definition"))

@@ -33,6 +33,7 @@ from emflow.reporting.sections.projections import projections
 from emflow.reporting.sections.provenance import provenance
 from emflow.reporting.sections.published import published
 from emflow.reporting.sections.questions import questions
+from emflow.reporting.sections.rank_one import rank_one
 from emflow.reporting.sections.rates import rates
 from emflow.reporting.sections.seeds import seeds
 from emflow.reporting.sections.steering import steering
@@ -60,6 +61,7 @@ SECTIONS: tuple[Callable[[Numbers, Design], ReportSection | None], ...] = (
     steering,
     directions,
     projections,
+    rank_one,
     transition,
     questions,
     definitions,
