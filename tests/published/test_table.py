@@ -10,6 +10,7 @@ from emflow.config.load import load_config
 from emflow.config.merge import merged
 from emflow.config.read import read_config
 from emflow.paths import is_result
+from emflow.published import table as tables
 from emflow.published.table import STUDIES, TABLES, citations, compared, values
 from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
@@ -22,6 +23,9 @@ OURS = re.compile(  # where things lie, how work is done, and what follows from 
     r"|question_sets\..*\.(source|origin|ids)|report\.homework"
     r"|directions\.(judge|interventions\..*\.(kind|target|methods|source\..*))|transition\.(methods|question_set|judge)"
 )
+
+WITHOUT_LINES = {"convergent_directions": {"directions.interventions.from_*.from_layer"}}
+"""Settings of a study whose file says so by its path; what a source leaves `unstated` has no line, either."""
 
 
 def overlay(study: str, *changes: dict):
@@ -69,6 +73,42 @@ def test_every_row_of_a_table_is_of_the_overlay(study):
         assert entry.keys() in ({"source", "in"}, {"source", "in", "ours", "why"}), pattern
 
 
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_citation_of_a_file_has_its_lines(study):
+    table = yaml.safe_load((TABLES / f"{study}.yaml").read_text())
+    entries = table["settings"] | {other["what"]: other for other in table.get("others", [])}
+    cited = {key: entry["in"] for key, entry in entries.items() if entry["source"] != "unstated"}
+    without = {key for key, where in cited.items() if where in table["files"]}
+    assert without == WITHOUT_LINES.get(study, set())
+    assert table["files"].keys() <= {entry["in"].split(":")[0] for entry in entries.values()}, (
+        "a file that nothing cites"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("fine", "no file 'fine'; files: train"),
+        ("arXiv:2506.11613", "no file 'arXiv'"),
+        ("train:", "after the file stands a line"),
+        ("train:0", "after the file stands a line"),
+        ("train:-3", "after the file stands a line"),
+        ("train:L84", "after the file stands a line"),
+        ("train:90-84", "after the file stands a line"),
+    ],
+)
+def test_a_citation_that_cites_nothing_is_an_error(where, message, tmp_path, monkeypatch):
+    table = f"""
+files: {{train: {{repository: a/b, path: train.py, commit: 0123456}}}}
+settings: {{split.seed: {{source: 0, in: "{where}"}}}}
+"""
+    (tmp_path / "homework0.yaml").write_text(table)
+    config, _ = overlay("homework0")
+    monkeypatch.setattr(tables, "TABLES", tmp_path)
+    with pytest.raises(ValueError, match=message):
+        compared(config)
+
+
 def test_the_report_prints_deviations_and_what_a_user_changed():
     changed = {"methods": {"homework": {"rank": 4}}}
     config, _ = overlay("homework0", changed, read_config(EXPERIMENTS / "stand_ins.yaml"))
@@ -80,7 +120,7 @@ def test_the_report_prints_deviations_and_what_a_user_changed():
     assert rows.loc["models.llama-1b.path", "here"].startswith("results/stand_ins/")
     assert "twice" in rows.loc["<|begin_of_text|> in prompts", "source"]
     assert "<\\|begin_of_text\\|> in prompts" in table.shown["setting"].tolist(), "a bar would begin a cell"
-    assert rows["read in"].str.contains("harvard-cs-2881-hw0/train.py (548a629)", regex=False).any()
+    assert rows["read in"].str.contains("harvard-cs-2881-hw0/train.py:198-215 (548a629)", regex=False).any()
 
 
 @pytest.mark.parametrize("study", STUDIES)

@@ -2,9 +2,10 @@
 
 `STUDY.yaml` here holds `files` (repository, path and commit of what is cited), `settings` (a key of the config, where
 `*` is any name: what the source has, where that stands, and where ours differs, ours and why), and `others`
-(differences that no key tells).
+(differences that no key tells). It stands `in: FILE:LINE` or `FILE:FIRST-LAST`, by the names of `files`, or in words.
 """
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ class Setting(NamedTuple):
     ours: Any
     source: Any
     where: str
-    """File, or paper, that says so."""
+    """File and lines, or paper, that say so."""
     why: str | None = None
     """Why ours differs; None where it does not, or where the table knows nothing of it."""
 
@@ -82,9 +83,25 @@ def _table(study: str) -> dict[str, Any]:
     return table
 
 
-def _cited(table: dict[str, Any], name: str) -> str:
-    file = table["files"].get(name)
-    return f"{file['repository']}: {file['path']} ({file['commit']})" if file else name
+def _cited(table: dict[str, Any], where: str) -> str:
+    """Repository, path, lines and commit of what a table's `in` cites; words as they are.
+
+    Raises ValueError for one word that is no citation: an unknown file, or lines that are none.
+    """
+    if " " in where:
+        return where
+    name, colon, lines = where.partition(":")
+    if not (file := table["files"].get(name)):
+        raise ValueError(f"in: {where}: no file {name!r}; files: {', '.join(table['files'])}")
+    if colon and not _are_lines(lines):
+        raise ValueError(f"in: {where}: after the file stands a line, as 84, or the first and the last, as 84-90")
+    return f"{file['repository']}: {file['path']}{colon}{lines} ({file['commit']})"
+
+
+def _are_lines(text: str) -> bool:
+    """Whether these are a line, counted from 1, or the first and the last of several."""
+    first, _, last = text.partition("-")
+    return bool(re.fullmatch(r"[1-9]\d*(-[1-9]\d*)?", text)) and int(first) <= int(last or first)
 
 
 def _flat(part: dict[str, Any], below: str = "") -> list[tuple[str, Any]]:
