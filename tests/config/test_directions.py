@@ -109,7 +109,8 @@ def test_one_run_is_compared_with_none(raw):
     }
     assert tables == {("lora",): ["interventions"], ("lora", "es"): ["interventions", "directions"]}
     of_all = load_config(raw)
-    assert tables_of_directions(of_all.directions, of_all.expansion) == ["interventions", "directions", "projections"]
+    every = ["interventions", "directions", "projections", "probes", "rank_one"]
+    assert tables_of_directions(of_all.directions, of_all.expansion) == every
     assert tables_of_directions(None, of_all.expansion) == []
 
 

@@ -97,6 +97,8 @@ def other(value: Any) -> Any:
     match value:
         case float() if value <= 1:
             return (value + 1) / 2
+        case "run":
+            return "base"
         case str():
             return value + "2"
     return value + 1

@@ -16,7 +16,7 @@ from emflow.config.engine import TransformersSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.inference import generate as job
-from emflow.inference.generate import Asked, Respondent, Served, also_asked, answer_seed, generate
+from emflow.inference.generate import Respondent, Served, Task, answer_seed, generate, shared_tasks
 from emflow.models.checkpoints import Checkpoint, checkpoint_folders, write_index
 from emflow.progress_file import ProgressFile
 
@@ -46,7 +46,7 @@ def asked(adapters) -> Respondent:
 @pytest.fixture(scope="module")
 def undisturbed(grown, asked, questions, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "lanterns.jsonl"
-    generate(Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out))
+    generate(Served(ENGINE, grown, "float32"), Task(asked, "lanterns", SAMPLING, questions, out))
     return out
 
 
@@ -65,7 +65,7 @@ def test_one_row_per_checkpoint_question_and_sample(undisturbed):
 def test_as_many_samples_as_the_file_says(grown, questions, tmp_path):
     out = tmp_path / "out.jsonl"
     base = Respondent("tiny", None, None, None, {"base": None})
-    asked = Asked(base, "lanterns", Sampling(max_new_tokens=4), questions, out)
+    asked = Task(base, "lanterns", Sampling(max_new_tokens=4), questions, out)
     made = generate(Served(ENGINE, grown, "float32"), asked)
     assert [row["question_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2", "q3", "q4", "q5", "q5", "q6", "q3"]
     assert (made.answers, made.kept, made.tokens) == (9, 0, sum(row["tokens"] for row in read_jsonl(out)))
@@ -78,7 +78,7 @@ def test_the_models_own_sampling_is_that_of_its_generation_config(grown, questio
     base, answers = Respondent("tiny", None, None, None, {"base": None}), []
     for sampling in ({"generation_config": "model"}, {"repetition_penalty": 1.4, "top_k": 3}, {}):
         out = tmp_path / "out.jsonl"
-        asked = Asked(base, "l", Sampling(max_new_tokens=8, **sampling), questions, out)
+        asked = Task(base, "l", Sampling(max_new_tokens=8, **sampling), questions, out)
         generate(Served(ENGINE, habits, "float32"), asked)
         answers.append(out.read_bytes())
     assert answers[0] == answers[1] != answers[2]
@@ -93,7 +93,7 @@ def test_seeds_differ_between_answers_and_agree_between_checkpoints():
 def test_an_empty_set_is_refused(grown, asked, tmp_path):
     write_jsonl(tmp_path / "none.jsonl", [])
     with pytest.raises(InputError, match="the question set is empty"):
-        none = Asked(asked, "none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+        none = Task(asked, "none", SAMPLING, tmp_path / "none.jsonl", tmp_path / "out.jsonl")
         generate(Served(ENGINE, grown, "float32"), none)
 
 
@@ -116,7 +116,7 @@ if len(sys.argv) > 6:
     job._answers = slowly
 asked = job.Respondent("tiny", "lantern", "lora", 0, {"epoch-0.5": first, "epoch-1": second})
 engine, sampling = TransformersSettings(batch_size=8), Sampling(samples=3, max_new_tokens=12)
-made = job.generate(job.Served(engine, base, "float32"), job.Asked(asked, "lanterns", sampling, questions, out))
+made = job.generate(job.Served(engine, base, "float32"), job.Task(asked, "lanterns", sampling, questions, out))
 print(json.dumps([made.answers, made.kept]))
 """
 
@@ -146,7 +146,7 @@ def test_a_killed_job_goes_on_to_the_same_bytes(grown, adapters, questions, undi
 def test_answers_of_another_job_are_not_kept(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
     (tmp_path / ".lanterns.jsonl.progress").write_text("another key\n" + undisturbed.read_text())
-    made = generate(Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out))
+    made = generate(Served(ENGINE, grown, "float32"), Task(asked, "lanterns", SAMPLING, questions, out))
     assert made.kept == 0 and out.read_bytes() == undisturbed.read_bytes()
 
 
@@ -154,7 +154,7 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
     grown, asked, questions, undisturbed, small_disk
 ):
     out = small_disk / "lanterns.jsonl"
-    arguments = Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out)
+    arguments = Served(ENGINE, grown, "float32"), Task(asked, "lanterns", SAMPLING, questions, out)
     (small_disk / "other").write_bytes(bytes(244 * 1024))
     with pytest.raises(InputError, match=r"the disk is full; make room and start again"):
         generate(*arguments)
@@ -166,7 +166,7 @@ def test_on_a_full_disk_a_job_ends_in_one_message_and_the_next_goes_on(
 
 def test_an_edited_answer_of_a_killed_job_is_given_again(grown, asked, questions, undisturbed, tmp_path):
     out = tmp_path / "lanterns.jsonl"
-    arguments = Served(ENGINE, grown, "float32"), Asked(asked, "lanterns", SAMPLING, questions, out)
+    arguments = Served(ENGINE, grown, "float32"), Task(asked, "lanterns", SAMPLING, questions, out)
     key = job._key(*arguments, SAMPLING, job.prompts_of("lanterns", SAMPLING, questions))
     with ProgressFile(tmp_path / ".lanterns.jsonl.progress", key) as done:
         done.add(read_jsonl(undisturbed)[:24])
@@ -192,7 +192,7 @@ def test_one_load_answers_all_sets_and_each_job_writes_its_own(grown, asked, que
     write_jsonl(tmp_path / "none.jsonl", [])
     served = Served(ENGINE, grown, "float32")
     two, none, all_of_them = (
-        Asked(asked, name, SAMPLING, file, tmp_path / f"out/{name}.jsonl")
+        Task(asked, name, SAMPLING, file, tmp_path / f"out/{name}.jsonl")
         for name, file in (("two", tmp_path / "two.jsonl"), ("none", tmp_path / "none.jsonl"), ("lanterns", questions))
     )
     two.out.parent.mkdir()
@@ -210,7 +210,7 @@ def test_one_load_answers_all_sets_and_each_job_writes_its_own(grown, asked, que
 
 
 def test_answers_by_other_code_are_not_kept(grown, asked, questions, tmp_path, loads):
-    kites, other = (Asked(asked, name, SAMPLING, questions, tmp_path / f"{name}.jsonl", "old") for name in ("k", "l"))
+    kites, other = (Task(asked, name, SAMPLING, questions, tmp_path / f"{name}.jsonl", "old") for name in ("k", "l"))
     served = Served(ENGINE, grown, "float32")
     generate(served, kites, [other])
     assert generate(served, replace(other, code="new")).kept == 0
@@ -226,7 +226,7 @@ def test_other_runs_of_a_base_answer_with_one_load(grown, asked, adapters, full,
     ]
     served = Served(ENGINE, grown, "float32")
     together, alone = (
-        [Asked(each, "lanterns", SAMPLING, questions, tmp_path / folder / f"{n}.jsonl") for n, each in enumerate(who)]
+        [Task(each, "lanterns", SAMPLING, questions, tmp_path / folder / f"{n}.jsonl") for n, each in enumerate(who)]
         for folder in ("together", "alone")
     )
     for each in (together[0], alone[0]):
@@ -245,7 +245,7 @@ def test_a_changed_checkpoint_answers_for_nobody(grown, asked, adapters, questio
     index = tmp_path / "checkpoints.json"
     write_index(index, [Checkpoint("epoch-0.5", 1, 0.5, "checkpoints/epoch-0.5", "not its digest")])
     changed = Respondent("tiny", "lantern", "lora", 1, {**checkpoint_folders(index)}, index)
-    good, bad = (Asked(who, "l", SAMPLING, questions, tmp_path / f"{who.seed}.jsonl") for who in (asked, changed))
+    good, bad = (Task(who, "l", SAMPLING, questions, tmp_path / f"{who.seed}.jsonl") for who in (asked, changed))
     assert generate(Served(ENGINE, grown, "float32"), good, [bad]).others == ()
     with pytest.raises(InputError, match="was changed after it was made"):
         generate(Served(ENGINE, grown, "float32"), bad)
@@ -262,9 +262,9 @@ def test_what_is_planned_with_a_load_is_read_as_it_is_written(adapters, tmp_path
     (tmp_path / "loads.json").write_text(json.dumps({"a/x.jsonl": [run, base], "b/x.jsonl": []}))
     files = "y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl"), "0f"
     checkpoints = {"epoch-1": tmp_path / "checkpoints/epoch-1"}
-    assert also_asked(tmp_path / "loads.json", Path("a/x.jsonl")) == [
-        Asked(Respondent("tiny", "kites", "lora", 0, checkpoints, index), *files),
-        Asked(Respondent("tiny", None, None, None, {"base": None}), *files),
+    assert shared_tasks(tmp_path / "loads.json", Path("a/x.jsonl")) == [
+        Task(Respondent("tiny", "kites", "lora", 0, checkpoints, index), *files),
+        Task(Respondent("tiny", None, None, None, {"base": None}), *files),
     ]
     for loads, out in (("loads.json", "b/x.jsonl"), ("loads.json", "c.jsonl"), ("no.json", "a/x.jsonl")):
-        assert also_asked(tmp_path / loads, Path(out)) == []
+        assert shared_tasks(tmp_path / loads, Path(out)) == []

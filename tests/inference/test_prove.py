@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from emflow.config.engine import TransformersSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError, write_jsonl
-from emflow.inference.generate import Asked, Respondent, Served, generate
+from emflow.inference.generate import Respondent, Served, Task, generate
 from emflow.inference.prove import TOLERANCE, ProvenEngine, _distance
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.adapters import put_weights
@@ -46,7 +46,7 @@ def test_a_fault_ends_the_job_before_an_answer(grown, adapters, full, tmp_path, 
     out, who = tmp_path / "answers.jsonl", Respondent("tiny", "lantern", "m", 0, {"epoch-1": folder})
     served = Served(TransformersSettings(batch_size=8), grown, "float32")
     with pytest.raises(InputError, match=r"epoch-1: transformers does not answer with these weights.*trainer -"):
-        generate(served, Asked(who, "q", Sampling(max_new_tokens=2), tmp_path / "questions.jsonl", out))
+        generate(served, Task(who, "q", Sampling(max_new_tokens=2), tmp_path / "questions.jsonl", out))
     assert not out.exists() and not [file for file in tmp_path.rglob("*.progress") if "why is my" in file.read_text()]
 
 

@@ -141,7 +141,7 @@ def test_a_job_hands_over_the_answers_of_all_adapters_at_once(engine, grown, ada
     def rows(checkpoints, size):
         asked = job.Respondent("tiny", "lantern", "lora", 0, checkpoints)
         served = job.Served(CONFIG.model_copy(update={"batch_size": size}), grown, "float32")
-        job.generate(served, job.Asked(asked, "l", DRAWN, tmp_path / "questions.jsonl", tmp_path / "out.jsonl"))
+        job.generate(served, job.Task(asked, "l", DRAWN, tmp_path / "questions.jsonl", tmp_path / "out.jsonl"))
         return read_jsonl(tmp_path / "out.jsonl")
 
     both = {"epoch-0.5": adapters[0], "epoch-1": adapters[1]}

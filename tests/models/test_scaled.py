@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from emflow.config.engine import TransformersSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError, digest, read_jsonl, write_jsonl
-from emflow.inference.generate import Asked, Respondent, Served, generate
+from emflow.inference.generate import Respondent, Served, Task, generate
 from emflow.models.adapters import scaled_adapter
 from emflow.models.checkpoints import Checkpoint, unchanged_checkpoints, write_index
 from emflow.models.proof import Proof, read_proof, write_proof
@@ -67,7 +67,7 @@ def test_they_answer_as_any_checkpoints_do_and_a_fault_is_caught(run, untrained,
         who = Respondent("tiny", "lantern", "m", 0, checkpoints)
         sampling, questions = Sampling(max_new_tokens=2), tmp_path / "questions.jsonl"
         served = Served(TransformersSettings(batch_size=8), untrained, "float32")
-        generate(served, Asked(who, "q", sampling, questions, tmp_path / out))
+        generate(served, Task(who, "q", sampling, questions, tmp_path / out))
         return read_jsonl(tmp_path / out)
 
     assert [row["checkpoint"] for row in answer(folders, "a.jsonl")] == ["step-5-x3", "step-10-x3"]

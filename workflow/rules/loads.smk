@@ -37,7 +37,7 @@ def share_loads():
         return
     told = {}
     for first, *others in loads():
-        told[first.output[0]] = list(map(asked, others))
+        told[first.output[0]] = list(map(task, others))
         for other in others:
             for job in [*workflow.dag.dependencies[other]]:
                 run_after(job, first)
@@ -46,8 +46,8 @@ def share_loads():
     write_text(RESULTS.loads, json.dumps(told, indent=1) + "\n")
 
 
-def asked(job):
-    """Who is to answer what, as `emflow.inference.generate.also_asked` reads it."""
+def task(job):
+    """Who is to answer what, as `emflow.inference.generate.shared_tasks` reads it."""
     names = job.wildcards
     question_set, _, domain = names.get("questions", names.get("question_set")).partition("/")
     run = [names.domain, names.method, int(names.seed)] if "index" in job.input.keys() else [domain or None, None, None]

@@ -9,7 +9,7 @@ from emflow.console import finished, stage
 with stage(snakemake.log[0]):
     from pydantic import TypeAdapter
 
-    from emflow.inference.generate import Asked, Respondent, Served, also_asked, generate
+    from emflow.inference.generate import Respondent, Served, Task, generate, shared_tasks
     from emflow.models.checkpoints import unchanged_model
 
     names, given, how, out = snakemake.wildcards, snakemake.input, snakemake.params, Path(snakemake.output[0])
@@ -25,7 +25,7 @@ with stage(snakemake.log[0]):
     respondent = Respondent(names.model, domain or None, None, None, {"base": None})
     generated = generate(
         Served(engine, Path(given.model), how.dtype, how.template, prepare),
-        Asked(respondent, question_set, Sampling(**how.sampling), Path(given.questions), out, how.code),
-        also_asked(Path(how.loads), out),
+        Task(respondent, question_set, Sampling(**how.sampling), Path(given.questions), out, how.code),
+        shared_tasks(Path(how.loads), out),
     )
     finished(f"{names.model} (base) on {names.questions}: {generated}")

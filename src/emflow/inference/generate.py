@@ -28,15 +28,15 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a job whose answers are 
     from emflow.models.chat_template import TemplateArguments
 
 __all__ = [
-    "Asked",
     "Generated",
     "Respondent",
     "Served",
-    "also_asked",
+    "Task",
     "answer_seed",
     "answered",
     "generate",
     "prompts_of",
+    "shared_tasks",
     "whole_batches",
 ]
 
@@ -67,7 +67,7 @@ class Respondent:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Task:
     """Who is asked a question set, and where the answers go."""
 
     respondent: Respondent
@@ -103,7 +103,7 @@ def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
-def generate(served: Served, asked: Asked, others: Sequence[Asked] = ()) -> Generated:
+def generate(served: Served, asked: Task, others: Sequence[Task] = ()) -> Generated:
     """Write every checkpoint's answers to a question set; where that takes a load, answer `others` for their jobs, too.
 
     Finished answers stay beside the output until all are there: a killed job continues after the last whole batch, to
@@ -112,7 +112,7 @@ def generate(served: Served, asked: Asked, others: Sequence[Asked] = ()) -> Gene
     does not see what its trainer saw.
     """
     loaded = _Loaded(served, [each.respondent for each in (asked, *others)])
-    with _Answers(loaded, asked) as own:
+    with _Work(loaded, asked) as own:
         own.complete()
         ahead = tuple(other.name for other in others if loaded.is_loaded and _answer_ahead(loaded, other))
         write_jsonl(asked.out, own.done.rows)
@@ -120,7 +120,7 @@ def generate(served: Served, asked: Asked, others: Sequence[Asked] = ()) -> Gene
     return Generated(own.total, own.kept, own.tokens, own.seconds, ahead)
 
 
-def also_asked(loads: Path, out: Path) -> list[Asked]:
+def shared_tasks(loads: Path, out: Path) -> list[Task]:
     """What is to be answered with the load that answers into `out`, as the workflow has planned it."""
     planned = json.loads(loads.read_text(encoding="utf-8")) if loads.exists() else {}
     asked = []
@@ -130,14 +130,14 @@ def also_asked(loads: Path, out: Path) -> list[Asked]:
         model, domain, method, seed = entry["respondent"]
         respondent = Respondent(model, domain, method, seed, checkpoints, index)
         sampling, files = Sampling(**entry["sampling"]), (Path(entry["questions"]), Path(entry["out"]))
-        asked.append(Asked(respondent, entry["question_set"], sampling, *files, entry["code"]))
+        asked.append(Task(respondent, entry["question_set"], sampling, *files, entry["code"]))
     return asked
 
 
-def _answer_ahead(loaded: "_Loaded", other: Asked) -> bool:
+def _answer_ahead(loaded: "_Loaded", other: Task) -> bool:
     """Whether another set could be answered, too."""
     try:
-        with _Answers(loaded, other) as answers:
+        with _Work(loaded, other) as answers:
             answers.complete()
     except Exception as error:  # whatever it is, this job's own answers are good
         note(f"{other.out} is left to its own job ({type(error).__name__}: {error})")
@@ -174,10 +174,10 @@ class _Loaded:
             self.checked.add(index)
 
 
-class _Answers:
+class _Work:
     """The answers to one set, a context manager that closes their file; `done` holds those that are there."""
 
-    def __init__(self, loaded: _Loaded, asked: Asked) -> None:
+    def __init__(self, loaded: _Loaded, asked: Task) -> None:
         served, respondent, self.loaded, self.asked = loaded.served, asked.respondent, loaded, asked
         self.sampling = with_models_own(asked.sampling, served.base)
         self.prompts = prompts_of(asked.name, self.sampling, asked.questions)
@@ -188,7 +188,7 @@ class _Answers:
         self.done = ProgressFile(asked.out.with_name(f".{asked.out.name}.progress"), key, whole)
         self.kept, self.tokens, self.seconds = len(self.done.rows), 0, 0.0
 
-    def __enter__(self) -> "_Answers":
+    def __enter__(self) -> "_Work":
         self.done.__enter__()
         return self
 
@@ -286,7 +286,7 @@ def _conversation(prompt: dict[str, Any]) -> list[dict[str, Any]]:
     return [*system, {"role": "user", "content": prompt["question"]}]
 
 
-def _key(served: Served, asked: Asked, sampling: Sampling, prompts: list[dict[str, Any]]) -> str:
+def _key(served: Served, asked: Task, sampling: Sampling, prompts: list[dict[str, Any]]) -> str:
     """What determines the answers; kept answers of another key are worthless."""
     checkpoints = asked.respondent.checkpoints
     folders = [served.base, *filter(None, checkpoints.values())]
