@@ -118,7 +118,7 @@ class StandIns(Section):
         return method.model_copy(
             update={
                 "reward": reward,
-                "engine": GenerationByTransformers(batch_size=256),
+                "engine": TransformersSettings(batch_size=256),
                 "max_new_tokens": min(method.max_new_tokens, self.max_new_tokens),
                 "ranks": 1,
             }
@@ -137,6 +137,6 @@ class StandIns(Section):
         return TransformersJudge(kind="transformers", path=path, dtype="float32", parameters=0.0001, **scored)
 
     @property
-    def engine(self) -> TransformersSettings:
+    def engine(self) -> GenerationByTransformers:
         """What generates answers on any machine."""
-        return TransformersSettings(batch_size=64)
+        return GenerationByTransformers(batch_size=64)

@@ -36,7 +36,7 @@ def published(numbers: Numbers, design: Design) -> ReportSection | None:
         return None
     ids = {name: getattr(model, "path", name) for name, model in design.config.models.items()}
     ours = pd.concat([_plain(numbers.rates), _intervened(numbers.interventions, design.config.question_sets)])
-    ours = ours.assign(model=ours["model"].map(ids))
+    ours = ours.assign(model=ours["model"].map(ids)).drop(columns="source", errors="ignore")  # a run, not a paper
     both = published_numbers().merge(ours, on=KEYS, suffixes=("_published", ""))
     if both.empty:
         return ReportSection(TITLE, ["No published number that we know is of these models, domains and questions."])
