@@ -1,5 +1,6 @@
 """Every key of the config either determines results or says how the work is done, and is marked where it is defined."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -106,7 +107,7 @@ def other(value: Any) -> Any:
 
 def declared(section: type, key: str) -> tuple[type, str]:
     """A key, and the class that it stands in: sections may inherit it."""
-    return next((owner, key) for owner in section.__mro__ if key in owner.__dict__.get("__annotations__", {}))
+    return next((owner, key) for owner in section.__mro__ if key in inspect.get_annotations(owner))
 
 
 def with_all_marked_keys_changed(section: Section, changed: set[tuple[type, str]]) -> dict[str, Any]:
