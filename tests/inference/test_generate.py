@@ -259,12 +259,12 @@ def test_what_is_planned_with_a_load_is_read_as_it_is_written(adapters, tmp_path
     entry["code"] = "0f"
     run = {**entry, "respondent": ["tiny", "kites", "lora", 0], "index": str(index)}
     base = {**entry, "respondent": ["tiny", None, None, None], "index": None}
-    (tmp_path / "loads.json").write_text(json.dumps({"a/x.jsonl": [run, base], "b/x.jsonl": []}))
+    (tmp_path / "loads.json").write_text(json.dumps([{**each, "answered_by": "a/x.jsonl"} for each in (run, base)]))
     files = "y", Sampling(samples=2), Path("q/y.jsonl"), Path("a/y.jsonl"), "0f"
     checkpoints = {"epoch-1": tmp_path / "checkpoints/epoch-1"}
     assert shared_tasks(tmp_path / "loads.json", Path("a/x.jsonl")) == [
         Task(Respondent("tiny", "kites", "lora", 0, checkpoints, index), *files),
         Task(Respondent("tiny", None, None, None, {"base": None}), *files),
     ]
-    for loads, out in (("loads.json", "b/x.jsonl"), ("loads.json", "c.jsonl"), ("no.json", "a/x.jsonl")):
+    for loads, out in (("loads.json", "b/x.jsonl"), ("no.json", "a/x.jsonl")):
         assert shared_tasks(tmp_path / loads, Path(out)) == []

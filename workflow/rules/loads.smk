@@ -35,10 +35,10 @@ def share_loads():
     """Before the first job: put the jobs of a load in order, and write down what the first of them answers."""
     if workflow.touch:
         return
-    told = {}
+    told = []
     for first, *others in loads():
-        told[first.output[0]] = list(map(task, others))
         for other in others:
+            told.append({"answered_by": first.output[0], **task(other)})
             for job in [*workflow.dag.dependencies[other]]:
                 run_after(job, first)
             run_after(first, other)

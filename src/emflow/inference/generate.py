@@ -122,9 +122,9 @@ def generate(served: Served, asked: Task, others: Sequence[Task] = ()) -> Genera
 
 def shared_tasks(loads: Path, out: Path) -> list[Task]:
     """What is to be answered with the load that answers into `out`, as the workflow has planned it."""
-    planned = json.loads(loads.read_text(encoding="utf-8")) if loads.exists() else {}
+    planned = json.loads(loads.read_text(encoding="utf-8")) if loads.exists() else []
     asked = []
-    for entry in planned.get(str(out), []):
+    for entry in (entry for entry in planned if entry["answered_by"] == str(out)):
         index = Path(entry["index"]) if entry["index"] else None
         checkpoints: dict[str, Path | None] = {**checkpoint_folders(index)} if index else {"base": None}
         model, domain, method, seed = entry["respondent"]
