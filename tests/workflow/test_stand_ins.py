@@ -46,7 +46,7 @@ def test_a_published_experiment_runs_to_its_report(study, folder, monkeypatch):
     for name in (*published.expansion.methods, *rates["model"].unique(), *rates["question_set"].unique()):
         assert name in summary, name
     judged = [row for file in report.parent.rglob("judgements/*.jsonl") for row in read_jsonl(file)]
-    assert len({row["alignment"] for row in judged}) > 1, "a random judge spreads its scores"
+    assert len({(row["alignment"], row["coherence"]) for row in judged}) > 1, "a random judge spreads its scores"
     assert not (folder / "results/runs").exists(), "the study itself is untouched"
     if study == "homework0":
         assert_all_is_handed_in(report / "homework", runs=1)
