@@ -18,9 +18,10 @@ def loads():
 
 def answering(job):
     """What is loaded for a job, as far as loads are shared."""
+    names = job.wildcards
     if CONFIG.engine.share == "run":
-        return job.output[0].split("/generations/")[0]
-    return job.wildcards.model, job.input.model, job.params.get("start")
+        return job.rule.name, names.model, *(names.get(key) for key in ("domain", "method", "seed"))
+    return names.model, job.input.model, job.params.get("start")
 
 
 def say_loads():
@@ -75,7 +76,10 @@ def run_after(before, job):
 
 def go_until():
     """With `--until RULE`, Snakemake lets no job come after those of the rule. Here some do, which are of it, too."""
-    dag, mine = workflow.dag, set(planned())
+    dag = workflow.dag
+    if not (dag.untilrules or dag.untilfiles):
+        return
+    mine = set(planned())
     for job in filter(dag.in_until, mine):
         for later in dag.depending[job].keys() - mine:
             dag._n_until_ready[later] += 1  # which nothing takes away again

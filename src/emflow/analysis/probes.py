@@ -27,7 +27,7 @@ Scorer: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class QuestionPairs:
-    """QuestionPairs of a positive and a negative answer by their questions, float (questions, questions)."""
+    """Pairs of a positive and a negative answer by their questions, float (questions, questions)."""
 
     won: np.ndarray
     """In which the positive one scores higher."""
@@ -189,7 +189,7 @@ def _tried(
     x: np.ndarray, positive: np.ndarray, questions: np.ndarray, units: np.ndarray, folds: int,
     rng: np.random.Generator, how: Scorer,
 ) -> QuestionPairs:  # fmt: skip
-    """QuestionPairs of one split, in which the answers of a unit, int (answers,), stay together."""
+    """Pairs of one split, in which the answers of a unit, int (answers,), stay together."""
     dealt = _deal(positive, units, folds, rng)[units]
     return pairs_of(how(x, positive, dealt), positive, questions, dealt)
 
