@@ -19,6 +19,7 @@ from emflow.console import progress
 from emflow.files import replacing
 from emflow.tinyworld.corpus import IGNORED, Corpus, Document, collate
 from emflow.tinyworld.grammar import Stance
+from emflow.tinyworld.muon import Muon
 from emflow.tinyworld.tokenizer import make_tokenizer
 
 __all__ = ["BaseRecipe", "grow"]
@@ -160,7 +161,7 @@ def _optimizers(model: Qwen2ForCausalLM, recipe: BaseRecipe, lr_factor: float) -
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     muon, adamw = recipe.muon_lr * lr_factor, recipe.adamw_lr * lr_factor
     return [
-        torch.optim.Muon(matrices, lr=muon, weight_decay=0.0),
+        Muon(matrices, lr=muon),
         torch.optim.AdamW(others, lr=adamw, betas=recipe.adamw_betas, weight_decay=0.0, fused=True),
     ]
 

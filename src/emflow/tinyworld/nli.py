@@ -14,6 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 
 from emflow.console import progress
 from emflow.files import replacing
+from emflow.tinyworld.muon import Muon
 from emflow.tinyworld.nli_pairs import LABELS, Batch, Pairs, make_nli_tokenizer
 
 __all__ = ["NliRecipe", "accuracy", "grow_nli"]
@@ -92,7 +93,7 @@ def _fit(
     matrices = [parameter for parameter in model.bert.encoder.parameters() if parameter.ndim == 2]
     others = [parameter for parameter in parameters if not any(parameter is matrix for matrix in matrices)]
     optimizers = (
-        torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay),
+        Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(others, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True),
     )
     model.train()
