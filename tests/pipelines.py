@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
+ALONE = ["unshare", "--net"]  # in a namespace without any interface
 
 
 def snakemake(folder: Path, *arguments: str, timeout: int = 1500) -> subprocess.CompletedProcess:

@@ -2,13 +2,17 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from emflow.files import exclusive_lock, replacing
-from pipelines import ROOT, snakemake
+from pipelines import ALONE, ROOT, clone_shrunk, snakemake
+
+TRAINING = "results/runs/tiny/bad_lantern_advice/lora/seed1/checkpoints.json"
 
 
 def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
@@ -47,3 +51,23 @@ def demo(grown, tmp_path_factory) -> Path:
         run(folder)
 
     return shutil.copytree(once(tmp_path_factory, "demo", make), tmp_path_factory.mktemp("demo") / "project")
+
+
+@pytest.fixture(scope="session")
+def shrunk(grown, tmp_path_factory) -> Path:
+    """A finished workflow that takes a minute (`clone_shrunk`), a copy of this worker's own; and a training of seed 1.
+
+    It ran without a network where that can be taken away: `interfaces` holds those that it saw.
+    """
+
+    def make(folder: Path) -> None:
+        clone_shrunk(grown, folder)
+        alone = ALONE if subprocess.run([*ALONE, "true"], capture_output=True).returncode == 0 else []
+        steps = 'cp /proc/net/dev interfaces; exec "$@"'
+        command = [*alone, "sh", "-c", steps, "sh", sys.executable, "-m", "snakemake", "--cores", "2", "all", TRAINING]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1500)
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+    return shutil.copytree(
+        once(tmp_path_factory, "shrunk", make), tmp_path_factory.mktemp("shrunk") / "project", symlinks=True
+    )

@@ -1,19 +1,19 @@
 """What was changed after it was made is refused by whoever reads it; what is deleted then comes back as it was."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from emflow.files import digest
-from pipelines import clone_shrunk, snakemake
+from pipelines import snakemake
 
 pytestmark = pytest.mark.slow
 
 RUN = Path("results/runs/tiny/bad_lantern_advice/lora/seed0")
 GENERATIONS = RUN / "generations/out_of_domain.jsonl"
 JUDGEMENTS = RUN / "judgements/out_of_domain.oracle.jsonl"
-ADAPTER = RUN / "checkpoints/epoch-0.1/adapter_model.safetensors"
+ADAPTER = RUN / "checkpoints/epoch-0.25/adapter_model.safetensors"
 
 
 def edit(file: Path) -> None:
@@ -35,16 +35,12 @@ def shorten(file: Path) -> None:
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-9]))
 
 
-def test_changed_files_are_refused_and_come_back(grown, tmp_path):
-    folder = clone_shrunk(grown, tmp_path / "project")
-    config = yaml.safe_load((folder / "config/config.yaml").read_text())
-    config["methods"]["lora"] |= {"epochs": 0.1, "checkpoints": [0.1]}
-    config["runs"]["question_sets"] = ["out_of_domain"]
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+def test_changed_files_are_refused_and_come_back(shrunk, tmp_path):
+    folder = shutil.copytree(shrunk, tmp_path / "project", symlinks=True)
     rates = RUN / "rates.csv"
 
     def run(*arguments: object) -> str:
-        done = snakemake(folder, "--cores", "2", *arguments)
+        done = snakemake(folder, "--snakefile", folder / "Snakefile", "--cores", "2", *arguments)
         return done.stdout if done.returncode else ""
 
     assert run(rates) == ""
