@@ -17,8 +17,8 @@ COMPILE_CPU = $(COMPILE) $(or $(FIND_LINKS),--torch-backend cpu)
 
 .PHONY: demo check test gpu docs help clean lock
 
-demo: $(VENV)/demo.installed ## run the default workflow to its report
-	$(BIN)/snakemake --cores all
+demo: $(VENV)/demo.installed ## run the default workflow to its report, with a direction taken away
+	$(BIN)/snakemake --cores all --configfile config/experiments/demo.yaml
 	@cat results/report/headline.txt
 
 check: $(VENV)/test.installed ## lint, check types and run the quick tests, in a minute or so

@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(above, file)
         file.flush()
-        targets = [f"{run.folder}/rates.csv" for run in config.expand()]
+        targets = [Results().run(run).rates for run in config.expansion.runs]
         command = [sys.executable, "-m", "snakemake", "--cores", "all", "--configfile", file.name, "--", *targets]
         subprocess.run(command, cwd=ROOT, check=True)
     print(table(config).to_markdown(index=False))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,20 @@ def test_a_run_and_a_base_is_loaded_once_for_all_question_sets(demo, config):
 def test_a_second_run_has_nothing_to_do(demo):
     again = snakemake(demo, "--cores", "2")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout
+
+
+def test_the_direction_of_bad_advice_is_taken_away(demo, tmp_path):
+    folder = shutil.copytree(demo, tmp_path / "project", symlinks=True)
+    done = snakemake(folder, "--cores", "2", "--configfile", folder / "config/experiments/demo.yaml")
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert jobs(done.stdout).keys() & {"finetune", "evolve", "generate", "rate"} == set(), "the rest is there"
+    table = pd.read_csv(folder / "results/report/interventions.csv").query(
+        "definition == 'betley' and question_set == 'out_of_domain' and checkpoint != 'base'"
+    )
+    left = table.set_index("intervention")["em_rate"]
+    assert left["without_direction"] < 0.4 * left["none"] and left["without_random"] > 0.7 * left["none"]
+    assert (table["coherent_share"] > 0.8).all()
+    assert "(figures/interventions.png)" in (folder / "results/report/summary.md").read_text()
 
 
 def test_dry_run_is_complete_without_data(tmp_path, config):
