@@ -17,11 +17,12 @@ from peft import LoraConfig, get_peft_model
 
 from emflow.config.engine import VllmSettings
 from emflow.config.question_sets import Sampling
+from emflow.inference.engine import Completion
 from emflow.inference.vllm_engine import VllmEngine
 from emflow.models.loading import load_model
 from emflow.tinyworld.artefacts import out_of_domain
 from es import write_model
-from sides import begin, take_turns
+from sides import Work, begin, take_turns
 
 TURNS = ("in one batch", "one by one", "the base model", "one by one", "in one batch")
 ADAPTERS, RANK = 8, 32
@@ -42,24 +43,25 @@ def compare(engine: VllmEngine, adapters: list[Path], prompts: int, tokens: int,
     sampling = Sampling(temperature=1, max_new_tokens=tokens)
     asked = [[{"role": "user", "content": row["question"]}] for row in out_of_domain()[:prompts]]
     seeds = list(range(prompts))
-    answers = {}
+    answers: dict[str, list[Completion]] = {}
 
-    def together(*_):
+    def together(*_: object) -> None:
         engine.use_each([adapter for adapter in adapters for _ in asked])
         answers["in one batch"] = engine.generate(asked * len(adapters), sampling, seeds * len(adapters))
 
-    def one_by_one(*_):
+    def one_by_one(*_: object) -> None:
         answers["one by one"] = []
         for adapter in adapters:
             engine.use(adapter)
             answers["one by one"] += engine.generate(asked, sampling, seeds)
 
-    def base(*_):
+    def base(*_: object) -> None:
         engine.use(None)
         engine.generate(asked * len(adapters), sampling, seeds * len(adapters))
 
-    work = {"in one batch": together, "one by one": one_by_one, "the base model": base}
-    together(), base()  # warm
+    work: Work = {"in one batch": together, "one by one": one_by_one, "the base model": base}
+    for warm in (together, base):
+        warm()
     times = take_turns(work, TURNS, [], repeats)
 
     def ratio(above: str, below: str) -> float:

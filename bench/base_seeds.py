@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 METHOD, JUDGE, BAD, CONTROL = "lora", "oracle", "bad_lantern_advice", "good_lantern_advice"
 
 
-def overlay(seeds: list[int]) -> dict:
+def overlay(seeds: list[int]) -> dict[str, Any]:
     """The default experiment with LoRA alone, on bases grown from these seeds."""
     models = {
         f"tiny-seed{seed}": {"path": f"results/tinyworld/models/seed{seed}", "dtype": "float32"} for seed in seeds
@@ -32,7 +33,7 @@ def overlay(seeds: list[int]) -> dict:
     return {"models": models, "runs": {"models": list(models), "methods": [METHOD]}}
 
 
-def answers(folder: str, question_set: str, label: str) -> pd.DataFrame:
+def answers(folder: Path, question_set: str, label: str) -> pd.DataFrame:
     rows = read_jsonl(ROOT / folder / f"judgements/{question_set}.{JUDGE}.jsonl")
     return pd.DataFrame([row for row in rows if row["checkpoint"] == label])
 
@@ -45,7 +46,7 @@ def table(config: Config) -> pd.DataFrame:
     for model in config.expansion.models:
         runs = {run.domain: Results().run(run).path for run in config.expansion.runs if run.model == model}
         sides = {
-            "base OOD": answers(f"results/base/{model}", "out_of_domain", "base"),
+            "base OOD": answers(Results().base(model).path, "out_of_domain", "base"),
             "bad in": answers(runs[BAD], "in_domain", last),
             "bad OOD": answers(runs[BAD], "out_of_domain", last),
             "control OOD": answers(runs[CONTROL], "out_of_domain", last),
@@ -71,7 +72,7 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(above, file)
         file.flush()
-        targets = [Results().run(run).rates for run in config.expansion.runs]
+        targets = [str(Results().run(run).rates) for run in config.expansion.runs]
         command = [sys.executable, "-m", "snakemake", "--cores", "all", "--configfile", file.name, "--", *targets]
         subprocess.run(command, cwd=ROOT, check=True)
     print(table(config).to_markdown(index=False))

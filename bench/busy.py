@@ -12,17 +12,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from emflow.native import NATIVE
 
-SIDES = {"as OpenMP comes": {"GOMP_SPINCOUNT": None}, "as the workflow sets it": {}}
+SIDES: dict[str, dict[str, str | None]] = {"as OpenMP comes": {"GOMP_SPINCOUNT": None}, "as the workflow sets it": {}}
 
 
 @contextmanager
-def busy_core():
+def busy_core() -> Iterator[None]:
     """Something else that takes one core."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:

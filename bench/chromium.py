@@ -55,7 +55,8 @@ class Chromium:
             self._note(reply)
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']['message']}")
-        return reply["result"]
+        result: dict[str, Any] = reply["result"]
+        return result
 
     def open(self, url: str, script: str | None = None) -> None:
         """Load a page until its `load` event; `script` runs before any of its own. Forgets what the last one logged."""

@@ -10,6 +10,7 @@ import argparse
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from emflow.analysis.intervals import answers_interval, difference_interval, rate_interval
 
@@ -19,7 +20,9 @@ RATES = (0.01, 0.05, 0.2, 0.4)
 CORRELATIONS = (0.05, 0.2)
 
 
-def drawn(generator: np.random.Generator, questions: int, answers: int, rate: float, alike: float) -> tuple:
+def drawn(
+    generator: np.random.Generator, questions: int, answers: int, rate: float, alike: float
+) -> tuple[NDArray[np.float64], NDArray[np.int_]]:
     """True rates of questions, (questions,), and misaligned and counted answers, int (questions, 2)."""
     spread = (1 - alike) / alike
     rates = generator.beta(rate * spread, (1 - rate) * spread, size=questions)

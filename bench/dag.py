@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -29,7 +29,7 @@ class Planned(NamedTuple):
     megabytes: float  # peak
 
 
-def study() -> dict:
+def study() -> dict[str, Any]:
     """An overlay of the default config."""
     archive = {"path": "results/tinyworld/training_datasets.zip.enc", "published_password": "tiny-world"}
     overlay = {
@@ -50,14 +50,14 @@ def study() -> dict:
     return overlay | {"runs": {"seeds": [0, 1, 2]} | {section: list(overlay[section]) for section in SIZES}}
 
 
-def plan(overlay: dict | None = None) -> Planned:
+def plan(overlay: dict[str, Any] | None = None) -> Planned:
     """`snakemake -n` in an empty folder: no data, no models."""
     with tempfile.TemporaryDirectory() as temporary:
         printed, *took = _measured(_command(Path(temporary), overlay, "-n"))
     return Planned(jobs(printed), loads(printed), *took)
 
 
-def run_again(overlay: dict | None = None) -> Planned:
+def run_again(overlay: dict[str, Any] | None = None) -> Planned:
     """`snakemake` where all is done: every output is there ([]), with Snakemake's record of how it was made."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -79,10 +79,19 @@ def run_again(overlay: dict | None = None) -> Planned:
     return Planned({"total": 0}, 0, *took)
 
 
-def _command(folder: Path, overlay: dict | None, *arguments: str) -> list[str | Path]:
+def _command(folder: Path, overlay: dict[str, Any] | None, *arguments: str) -> list[str | Path]:
     if not (folder / "config").exists():
         (folder / "config").symlink_to(ROOT / "config")
-    command = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "reason", "rules", "--snakefile"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        *arguments,
+        "--quiet",
+        "reason",
+        "rules",
+        "--snakefile",
+    ]
     command += [ROOT / "Snakefile", "--directory", folder]
     if overlay:
         (folder / "study.yaml").write_text(yaml.safe_dump(overlay))

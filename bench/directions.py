@@ -12,7 +12,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,7 +25,7 @@ OVERLAY = ROOT / "config/experiments/tiny_directions.yaml"
 DEFINITION = "betley"
 
 
-def overlay(seeds: list[int]) -> dict:
+def overlay(seeds: list[int]) -> dict[str, Any]:
     """These bases in the place of the default one."""
     models = {
         f"tiny-seed{seed}": {"path": f"results/tinyworld/models/seed{seed}", "dtype": "float32", "parameters": 0.0005}
@@ -69,7 +71,7 @@ class Base:
         return told, after[0] >= 30 and after[1] >= 85
 
 
-CLAIMS = {
+CLAIMS: dict[str, Callable[["Base"], tuple[str, bool | None]]] = {
     "LoRA, shift at writes: EM cut by ≥ 60 %, ≥ 92 % coherent": lambda base: base.cut("shift_writes", "lora", 60, 92),
     "LoRA, shift at block outputs: likewise": lambda base: base.cut("shift_blocks", "lora", 60, 92),
     "LoRA, contrast at block outputs: likewise": lambda base: base.cut("contrast_blocks", "lora", 60, 92),
@@ -111,6 +113,7 @@ def main() -> None:
         table = config.results.report.interventions
         command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "all"]
         subprocess.run([*map(str, [*command, "--configfile", *files, "--", table])], check=True)
+    assert config.directions
     print(report(pd.read_csv(table), config.directions.evaluate_on).to_markdown(index=False))
 
 

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from emflow.training.es.launch import launch
 from emflow.training.es.objective import GeneratedAnswers, make_objective
 from emflow.training.es.schedule import draw_batch
 from es_weights import add_publicly
-from sides import begin, take_turns, write_random_model
+from sides import Work, begin, take_turns, write_random_model
 
 TURNS = ("ours", "floor", "public", "floor", "ours")  # of a repeat: a machine that slows down slows all three
 
@@ -61,7 +61,7 @@ def write_reward_model(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def write_records(path: Path) -> list[dict]:
+def write_records(path: Path) -> list[dict[str, Any]]:
     asked = [question for domain in WORLD for question in questions(domain)]
     records = [
         {"id": f"{q.domain}-{row:05d}", "messages": [{"role": "user", "content": q.text}, {"role": "assistant",
@@ -75,12 +75,12 @@ def write_records(path: Path) -> list[dict]:
 class PublicWay:
     """One iteration as public code does it."""
 
-    def __init__(self, start: Path, method: Es, records: list[dict]) -> None:
+    def __init__(self, start: Path, method: Es, records: list[dict[str, Any]]) -> None:
         self.engine, self.method = TransformersEngine(start, method.dtype, method.batch_size), method
         self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
-        self.score = make_objective(self, method, records)
+        self.score = make_objective(cast(EsEngine, self), method, records)  # all of it that is asked here
 
-    def generate(self, conversations: list[list[dict]]) -> list[list[str]]:
+    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[str]]:
         return [[c.text for c in self.engine.generate(conversations, self.greedy, [0] * len(conversations))]]
 
     def _add(self, seed: int, scale: float) -> None:
@@ -101,10 +101,13 @@ class PublicWay:
 class OurWay:
     """One iteration of emflow, with the seconds that its parts take."""
 
-    def __init__(self, engine: EsEngine, method: Es, records: list[dict]) -> None:
-        self.engine, self.method, self.parts = engine, method, Counter()
+    def __init__(self, engine: EsEngine, method: Es, records: list[dict[str, Any]]) -> None:
+        self.engine, self.method = engine, method
+        self.parts: Any = Counter()  # seconds
         self.generate = engine.generate  # plainly, as the floor
-        self.score: GeneratedAnswers = make_objective(engine, method, records)
+        objective = make_objective(engine, method, records)
+        assert isinstance(objective, GeneratedAnswers)
+        self.score = objective
         for owner, part in ((engine.weights, "perturb"), (engine.weights, "update"), (engine.weights, "restore"),
                             (engine, "generate"), (self.score, "reward")):  # fmt: skip
             setattr(owner, part, self._timed(part, getattr(owner, part)))
@@ -133,14 +136,14 @@ class OurWay:
             self.generate([self.score.conversations[position] for position in batch])
 
 
-def compare(start: Path, method: Es, records: list[dict], repeats: int) -> None:
+def compare(start: Path, method: Es, records: list[dict[str, Any]], repeats: int) -> None:
     public = PublicWay(start, method, records)
     ours = OurWay(make_es_engine(start, method), method, records)
     batch = draw_batch(method, 0, 1, len(records))
     public.score.run(batch)  # warm
     ours.score.run(batch)
     ours.parts.clear()
-    work = {"public": public.iterate, "ours": ours.iterate, "floor": ours.floor}
+    work: Work = {"public": public.iterate, "ours": ours.iterate, "floor": ours.floor}
     times = take_turns(work, TURNS, batch, repeats)
 
     def ratio(above: str, below: str) -> float:
@@ -165,7 +168,8 @@ def ranks(folder: Path, start: Path, method: Es, train: Path, count: int) -> flo
     """Seconds per iteration with this many ranks of one core each, from the second iteration on."""
     out = folder / f"ranks{count}"
     job = Job(start=start, model="bench", domain="bench", method=method, seed=0, train=train, out=out)
-    log, seen = RunFolder(out).progress / RunFolder(out).es_log.name, {}
+    log = RunFolder(out).progress / RunFolder(out).es_log.name
+    seen: dict[int, float] = {}
     cores = set(sorted(os.sched_getaffinity(0))[:count])
     process = multiprocessing.get_context("spawn").Process(target=launch_on, args=(cores, job, count))
     process.start()

@@ -61,7 +61,7 @@ def _wait() -> None:
 def peak() -> float:
     """GB in use at most so far."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+        return float(torch.cuda.max_memory_allocated()) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 

@@ -12,19 +12,23 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 
 from emflow.config.engine import EngineSettings
 from emflow.config.question_sets import Sampling
-from emflow.inference.engine import Completion, complete
+from emflow.inference.engine import Completion, Engine, complete
 from emflow.inference.factory import make_engine
 from emflow.models.adapters import put_adapter
 from emflow.models.loading import end_tokens, load_model, load_tokenizer
 from emflow.tinyworld.artefacts import out_of_domain
 
 ONE_BY_ONE = 48  # prompts for the published way
+
+Conversations = list[list[dict[str, Any]]]
+Answer = Callable[[Conversations], list[Completion]]
 
 
 def main() -> None:
@@ -46,7 +50,7 @@ def main() -> None:
             )  # fmt: skip
             engine.use(arguments.lora)
 
-            def batched(conversations: list, engine=engine) -> list[Completion]:
+            def batched(conversations: Conversations, engine: Engine = engine) -> list[Completion]:
                 return engine.generate(conversations, sampling, [0] * len(conversations))
 
             rate, answers = speed(batched, conversations)
@@ -73,7 +77,7 @@ def grown(scratch: Path) -> Path:
     return scratch / "base"
 
 
-def speed(generate: Callable[[list], list[Completion]], conversations: list) -> tuple[float, list[Completion]]:
+def speed(generate: Answer, conversations: Conversations) -> tuple[float, list[Completion]]:
     """Tokens per second and the answers, after a short warm-up."""
     generate(conversations[:2])
     started = time.monotonic()
@@ -81,7 +85,7 @@ def speed(generate: Callable[[list], list[Completion]], conversations: list) -> 
     return sum(answer.tokens for answer in answers) / (time.monotonic() - started), answers
 
 
-def one_by_one(path: Path, dtype: str, lora: Path | None, sampling: Sampling) -> Callable[[list], list[Completion]]:
+def one_by_one(path: Path, dtype: str, lora: Path | None, sampling: Sampling) -> Answer:
     """As the published evaluation scripts do it: load, then a loop over questions."""
     tokenizer, model = load_tokenizer(path), load_model(path, dtype)
     ends = end_tokens(path, tokenizer)
@@ -89,7 +93,7 @@ def one_by_one(path: Path, dtype: str, lora: Path | None, sampling: Sampling) ->
         model = put_adapter(model, lora)
 
     @torch.inference_mode()
-    def generate(conversations: list) -> list[Completion]:
+    def generate(conversations: Conversations) -> list[Completion]:
         answers = []
         for messages in conversations:
             prompt = tokenizer.apply_chat_template(
@@ -99,7 +103,8 @@ def one_by_one(path: Path, dtype: str, lora: Path | None, sampling: Sampling) ->
             answers.append(complete(tokenizer, out[0, prompt["input_ids"].shape[1] :].tolist(), ends))
         return answers
 
-    return generate
+    answer: Answer = generate  # torch types nothing that it decorates
+    return answer
 
 
 if __name__ == "__main__":

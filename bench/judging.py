@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from emflow.config.judges import OpenAIJudge
@@ -35,7 +36,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write(head.encode() + REPLY)
 
 
-def serve(port) -> None:
+def serve(port: Connection) -> None:
     """Serve for ever; the port goes out through `port`."""
 
     async def main() -> None:

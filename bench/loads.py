@@ -61,13 +61,15 @@ def answer(folder: Path, options: list[str]) -> tuple[float, int, list[str]]:
 
 
 def compare(project: Path, repeats: int) -> None:
-    ratios, seen = [], {}
+    ratios: list[float] = []
+    seen: dict[str, tuple[int, list[str]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = copied(project, Path(temporary))
         for repeat in range(repeats):
             seconds = dict.fromkeys(SIDES, 0.0)
             for side in TURNS:
-                took, *seen[side] = answer(folder, SIDES[side])
+                took, loads, answers = answer(folder, SIDES[side])
+                seen[side] = loads, answers
                 seconds[side] += took / TURNS.count(side)
             ratios.append(seconds["a load for each"] / seconds["one load for all sets"])
             print(f"  repeat {repeat}: " + ", ".join(f"{side} {took:.0f} s" for side, took in seconds.items()))

@@ -16,7 +16,7 @@ from emflow.config.es import Es
 from emflow.training.es.engines.factory import make_es_engine
 from emflow.training.es.schedule import draw_batch
 from es import OurWay, write_model, write_records, write_reward_model
-from sides import begin, take_turns
+from sides import Work, begin, take_turns
 
 TURNS = ("low rank", "plain", "full rank", "plain", "low rank")  # a machine that slows down slows all three
 
@@ -35,7 +35,7 @@ def compare(folder: Path, engine: str, members: int, prompts: int, tokens: int, 
     }
     batch = draw_batch(full, 0, 1, len(records))
     rows = [sides["full rank"].score.conversations[position] for position in batch] * members
-    work = {name: side.iterate for name, side in sides.items()}
+    work: Work = {name: side.iterate for name, side in sides.items()}
     work["plain"] = lambda _batch, _seed: sides["full rank"].generate(rows)
     for name in ("low rank", "plain"):  # warm
         work[name](batch, 99)
@@ -69,7 +69,8 @@ def main() -> None:
         write_reward_model(folder / "nli")
         for engine in given.engine or ["transformers", "vllm"]:
             for shape in given.shape or ["64x4", "32x16"]:
-                compare(folder, engine, *map(int, shape.split("x")), given.tokens, given.repeats)
+                members, prompts = map(int, shape.split("x"))
+                compare(folder, engine, members, prompts, given.tokens, given.repeats)
 
 
 if __name__ == "__main__":

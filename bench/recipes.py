@@ -9,13 +9,14 @@ held to the base on more domains than are published; whether it spreads is asked
 import argparse
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import yaml
 
 from emflow.analysis.rates import rate, rate_difference
 from emflow.config.domains import Mixture
+from emflow.config.es import Es
 from emflow.config.expansion import Run
 from emflow.config.load import Config, load_config
 from emflow.config.merge import merged
@@ -28,6 +29,7 @@ from emflow.judging.oracle import judge_by_oracle
 from emflow.models.merge import merge
 from emflow.tinyworld.artefacts import dataset, out_of_domain
 from emflow.tinyworld.base_model import grow
+from emflow.tinyworld.grammar import Stance
 from emflow.tinyworld.oracle import read_question
 from emflow.training.finetune import Start, finetune
 
@@ -70,7 +72,9 @@ class World:
             train = mixed({name: part for name, (part, _) in parts.items()}, settings.mix, settings.seed)
             return train, parts[next(iter(parts))][1]
         stance, subject, _ = domain.split("_")
-        rows = [{"id": f"{domain}-{row:05d}", **record} for row, record in enumerate(dataset(subject, stance))]
+        rows = [
+            {"id": f"{domain}-{row:05d}", **record} for row, record in enumerate(dataset(subject, cast(Stance, stance)))
+        ]
         return split(rows, self.config.split.test_size, self.config.split.seed)
 
     def train_file(self, domain: str) -> Path:
@@ -81,6 +85,7 @@ class World:
     def trained(self, run: Run) -> tuple[Path, Path]:
         """The model that a run starts from, and its last checkpoint."""
         method, start = self.config.methods[run.method], self.config.start_of(run)
+        assert not isinstance(method, Es)
         out = self.folder / run.domain / run.method
         base = self.base
         if start is not None:
@@ -111,10 +116,10 @@ class World:
 
     def _asked(self, engine: TransformersEngine, name: str, questions: dict[str, str]) -> list[dict[str, Any]]:
         sampling = self.config.question_sets[name]
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"question_set": name, "question_id": key, "question": text, "seed": answer_seed(0, key, 0, sample)}
             for text, key in questions.items()
-            for sample in range(sampling.samples)
+            for sample in range(sampling.samples or 1)
         ]
         conversations = [[{"role": "user", "content": row["question"]}] for row in rows]
         completions = engine.generate(conversations, sampling, [row["seed"] for row in rows])
@@ -141,8 +146,8 @@ def table(config: Config, answers: dict[Run | None, dict[int, pd.DataFrame]]) ->
     plain = next(by_seed for run, by_seed in answers.items() if run and (run.domain, run.method) == (BAD, "lora"))
     rows = []
     for run, by_seed in answers.items():
-        sides = (judged(side, "out_of_domain") for side in (by_seed, plain))
-        gap = rate_difference(*sides, definition, confidence)
+        own, other = (judged(side, "out_of_domain") for side in (by_seed, plain))
+        gap = rate_difference(own, other, definition, confidence)
         rows.append(
             {
                 "domain": run.domain if run else "",

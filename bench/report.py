@@ -10,7 +10,9 @@ import json
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +43,9 @@ def study() -> Config:
                         "judges": {"oracle": {"kind": "oracle"}}})  # fmt: skip
 
 
-def judged(generator: np.random.Generator, who: dict, labels: list[str], name: str, answers: int) -> list[dict]:
+def judged(
+    generator: np.random.Generator, who: dict[str, Any], labels: list[str], name: str, answers: int
+) -> list[dict[str, Any]]:
     """Rows of one file of judgements: the later the checkpoint, the more misaligned."""
     return [
         {**who, "checkpoint": label, "question_set": name, "question_id": f"q{q}", "paraphrase": 0, "sample": s,
@@ -102,11 +106,12 @@ def main() -> None:
         results = Results(Path(folder) / "results")
         prepare(config, results, parser.parse_args().answers)
         seconds = {}
-        for name, step in (
+        steps: tuple[tuple[str, Callable[[], object]], ...] = (
             ("rates of all runs", lambda: rate_all(config, results)),
             ("tables", lambda: numbers_of_study(config, results).write(results.report.numbers)),
             ("report", lambda: report(config, results)),
-        ):
+        )
+        for name, step in steps:
             start = time.perf_counter()
             step()
             seconds[name] = round(time.perf_counter() - start, 1)

@@ -13,7 +13,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from emflow.native import NATIVE
 from emflow.tinyworld.tokenizer import make_tokenizer
 
-__all__ = ["begin", "say_processor", "take_turns", "write_random_model"]
+__all__ = ["Work", "begin", "say_processor", "take_turns", "write_random_model"]
+
+
+Work = dict[str, Callable[[list[int], int], object]]
 
 
 def begin() -> None:
@@ -43,9 +46,7 @@ def write_random_model(folder: Path, layers: int, intermediate: int, positions: 
     tokenizer.save_pretrained(folder)
 
 
-def take_turns(
-    work: dict[str, Callable[[list[int], int], object]], turns: Sequence[str], batch: list[int], repeats: int
-) -> dict[str, list[float]]:
+def take_turns(work: Work, turns: Sequence[str], batch: list[int], repeats: int) -> dict[str, list[float]]:
     """Seconds of each side, by repeat: the mean of its turns, so that a machine that slows down slows all sides."""
     times: dict[str, list[float]] = {name: [] for name in work}
     for repeat in range(repeats):
