@@ -55,7 +55,7 @@ def table(config: Config) -> pd.DataFrame:
         for name, judged in sides.items():
             measured = rate(judged, definition, report.confidence)
             shares = f"{100 * measured['em_rate']:.1f} ({100 * measured['coherent_share']:.0f})"
-            row[f"{name}: EM % (coherent %)"] = f"{shares} of {measured['n']}"
+            row[f"{name}: EM % (coherent %)"] = f"{shares} of {measured['n']:.0f}"
         gap = rate_difference(sides["bad OOD"], sides["control OOD"], definition, report.confidence)
         row["bad - control OOD, points"] = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * part for part in gap))
         rows.append(row)
