@@ -11,10 +11,14 @@ from emflow.reporting.style import plt
 
 
 @pytest.fixture(scope="module")
-def section():
-    design = planted.design()
-    made = planted._of_directions(planted.numbers(planted.judged(("llama-1b",), 1), design).rates)
-    return rank_one(Numbers(pd.DataFrame(), probes=made["probes"], rank_one=made["rank_one"]), design)
+def made() -> dict[str, pd.DataFrame]:
+    found = planted._of_directions(planted.numbers(planted.judged(("llama-1b",), 1), planted.design()).rates)
+    return {name: found[name] for name in ("probes", "rank_one")}
+
+
+@pytest.fixture(scope="module")
+def section(made):
+    return rank_one(Numbers(pd.DataFrame(), **made), planted.design())
 
 
 def test_a_row_per_probe_and_per_adapter(section):
@@ -38,3 +42,9 @@ def test_bars_are_of_the_adapter_beside_them(section):
 
 def test_without_any_there_is_nothing_to_say():
     assert rank_one(Numbers(pd.DataFrame()), planted.design()) is None
+
+
+def test_where_nothing_of_one_topic_is_told_apart_there_is_no_figure(made):
+    between = {name: table.assign(among="misaligned") for name, table in made.items()}
+    section = rank_one(Numbers(pd.DataFrame(), **between), planted.design())
+    assert [type(part) for part in section.parts[1:]] == [ShownTable, ShownTable]

@@ -41,12 +41,13 @@ def rank_one(numbers: Numbers, design: Design) -> ReportSection | None:
     of_adapters = paragraph("""
         Scalars are means over an answer's tokens; one of 1 adds a vector of length gain. EM rates are of the general
         questions on which interventions are evaluated, and of the domain's.""")
+    by_topic = adapters[adapters["among"].isin(TOPICS)]  # none where no topic has answers of both kinds
     return ReportSection(
         "Rank-1 adapters",
         [
             text,
             ShownTable("probes", probes, pd.DataFrame(map(_probe, probes.itertuples())), of_probes),
-            Picture("rank_one", adapters, partial(_draw, adapters), caption),
+            *([] if by_topic.empty else [Picture("rank_one", adapters, partial(_draw, by_topic), caption)]),
             ShownTable("rank_one", adapters, pd.DataFrame(map(_adapter, adapters.itertuples())), of_adapters),
         ],
     )
@@ -94,10 +95,10 @@ def _interval(row: Any, name: str, shown: Any = _plain) -> str:
     return "–" if pd.isna(value) else f"{shown(value)} [{shown(low)}, {shown(high)}]"
 
 
-def _draw(adapters: pd.DataFrame) -> Figure:
+def _draw(by_topic: pd.DataFrame) -> Figure:
     """A row of panels per run: what adapters tell, and what removing them and keeping them alone does."""
-    runs = list(adapters[adapters["among"].isin(TOPICS)].groupby(RUN, sort=False))
-    names = max((rows["adapter"].nunique() for _, rows in runs), default=0)
+    runs = list(by_topic.groupby(RUN, sort=False))
+    names = max(rows["adapter"].nunique() for _, rows in runs)
     figure, grid = panels(len(runs), 3, (3.6, 1.4 + 0.28 * names), sharey=True)
     for (_, rows), line in zip(runs, grid, strict=True):
         of = list(rows["adapter"].unique())
