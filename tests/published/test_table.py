@@ -14,6 +14,7 @@ from emflow.published import table as tables
 from emflow.published.table import STUDIES, TABLES, citations, compared, values
 from emflow.reporting.design import Design
 from emflow.reporting.numbers import Numbers
+from emflow.reporting.section import ShownTable
 from emflow.reporting.sections.deviations import deviations
 from pipelines import ROOT
 
@@ -121,6 +122,15 @@ def test_the_report_prints_deviations_and_what_a_user_changed():
     assert "twice" in rows.loc["<|begin_of_text|> in prompts", "source"]
     assert "<\\|begin_of_text\\|> in prompts" in table.shown["setting"].tolist(), "a bar would begin a cell"
     assert rows["read in"].str.contains("harvard-cs-2881-hw0/train.py:198-215 (548a629)", regex=False).any()
+
+
+def test_a_long_list_of_steps_is_shown_by_its_ends_and_kept_in_the_csv():
+    config, _ = overlay("phase_transition", {"methods": {"organisms": {"checkpoint_steps": [*range(10, 791, 10)]}}})
+    section = deviations(Numbers(rates=None), Design.of(config))
+    (table,) = (part for part in section.parts if isinstance(part, ShownTable))
+    of_steps = table.data["setting"] == "methods.organisms.checkpoint_steps"
+    assert table.data.loc[of_steps, "source"].item().count(", ") > 100
+    assert table.shown.loc[of_steps, "source"].item() == "[5, 10, 15, …, 790]"
 
 
 @pytest.mark.parametrize("study", STUDIES)

@@ -12,6 +12,7 @@ from emflow.reporting.section import ReportSection, ShownTable
 __all__ = ["deviations"]
 
 UNLISTED = "changed in this config"
+MOST = 12  # items of a list that is shown whole
 STAND_INS = (
     "**This study ran on stand-ins**: tiny random models, fictional data and a local judge in place of its own. "
     "It shows that every step runs; its numbers mean nothing."
@@ -45,5 +46,8 @@ def _row(setting: Setting) -> dict[str, Any]:
 
 
 def _cell(text: str) -> str:
-    """A text that a table of Markdown can hold: special tokens have bars."""
+    """A text that a table of Markdown can hold: special tokens have bars, and lists of steps are long."""
+    items = text.split(", ")
+    if text.startswith("[") and len(items) > MOST:
+        text = ", ".join([*items[:3], "…", items[-1]])
     return text.replace("|", "\\|")
