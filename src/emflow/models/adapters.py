@@ -8,10 +8,9 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
-from emflow.models.loading import FROM_FOLDER
+from emflow.models.loading import read_weights
 
 __all__ = ["put_adapter", "put_weights", "scaled_adapter"]
 
@@ -63,14 +62,9 @@ def _adapter_name(checkpoint: Path) -> str:
 def put_weights(model: PreTrainedModel, folder: Path) -> None:
     """Copy the full weights of a folder onto a model of the same shape, in place, cast to its dtype.
 
-    transformers reads the folder, into host memory: names in files may be others than the model's (Gemma 3). Raises
-    InputError where the folder lacks a tensor of the model.
+    Raises InputError where the folder lacks a tensor of the model.
     """
-    transformers_logging.disable_progress_bar()
-    read, told = type(model).from_pretrained(folder, dtype=model.dtype, output_loading_info=True, **FROM_FOLDER)
-    if missing := told["missing_keys"]:
-        raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
-    weights = dict(read.named_parameters())
+    weights = read_weights(folder, model, model.dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])

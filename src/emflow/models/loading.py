@@ -24,18 +24,24 @@ from emflow.models.folder import require_tokenizer, require_weights
 
 __all__ = [
     "FROM_FOLDER",
+    "SIGHT",
     "at_rest",
     "device",
     "end_tokens",
     "load_model",
     "load_tokenizer",
     "model_without_weights",
+    "read_weights",
     "tensor_names",
 ]
 
 
 FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """How transformers reads a folder: nothing is fetched, its code is not run, and nobody is asked at a terminal."""
+
+
+SIGHT = ("vision_tower", "multi_modal_projector")
+"""Parts of a model that see images, as Gemma 3's from 4B on: layers there may have the language model's names."""
 
 
 def device() -> torch.device:
@@ -119,6 +125,18 @@ def at_rest(model: torch.nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+def read_weights(folder: Path, model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The full weights of a folder, in host memory, by the names that a model of their shape has for them.
+
+    transformers reads the folder: names in its files may be others (Gemma 3). Raises InputError where it lacks one.
+    """
+    transformers_logging.disable_progress_bar()
+    read, told = type(model).from_pretrained(folder, dtype=dtype, output_loading_info=True, **FROM_FOLDER)
+    if missing := told["missing_keys"]:
+        raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
+    return {name: parameter.detach() for name, parameter in read.named_parameters()}
 
 
 def tensor_names(folder: Path) -> set[str]:

@@ -8,6 +8,7 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, TrainingArguments
 
 from emflow.config.finetune import Finetune, Full, Lora
+from emflow.models.loading import SIGHT
 from emflow.training.ranked import shares
 from emflow.training.schedule import warmup_steps
 from emflow.training.shards import SHARDS
@@ -15,13 +16,9 @@ from emflow.training.shards import SHARDS
 __all__ = ["lora_config", "training_arguments"]
 
 
-SIGHT = "vision_tower"
-"""The part of a model that sees images, as Gemma 3's from 4B on: its layers have the language model's names."""
-
-
 def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
     """The adapter of a method, on the layers that read and write text."""
-    sees = any(SIGHT in name for name, _ in model.named_modules())
+    sees = any(part in name for part in SIGHT for name, _ in model.named_modules())
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=method.rank,
@@ -30,7 +27,7 @@ def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
         lora_dropout=method.dropout,
         target_modules=list(method.target_modules),
         layers_to_transform=list(method.layers) if method.layers is not None else None,
-        exclude_modules=rf".*{SIGHT}.*" if sees else None,
+        exclude_modules=rf".*({'|'.join(SIGHT)}).*" if sees else None,
     )
 
 

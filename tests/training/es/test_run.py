@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from emflow.cli import main
+from emflow.config.es import Es
 from emflow.files import InputError, read_jsonl
 from emflow.inference.prove import ProvenEngine
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.checkpoints import read_index
 from emflow.models.proof import TEXTS, read_proof
 from emflow.progress_file import ProgressFile
+from emflow.stand_ins.make import make_model
 from emflow.training.es.engines.factory import make_es_engine
 from emflow.training.es.iteration import draw_members, evaluate, in_groups
 from emflow.training.es.launch import launch
@@ -141,6 +143,24 @@ def test_published_noise_and_raw_prompts_follow_from_the_log_too(job, untrained,
         assert moved.allclose(start, atol=1e-7)
         assert not moved.allclose(torch.cat([before[f"model.layers.1.{part}"] for part in parts]), atol=1e-5)
     assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template  # how it is asked later
+
+
+@pytest.mark.parametrize("kind", ["full_rank", "low_rank"])
+def test_a_model_that_sees_images_moves_in_what_reads_and_writes_text(kind, job, tmp_path):
+    """And that of Gemma 3, whose files have other names for its weights than it has itself."""
+    make_model(tmp_path / "base", "gemma3", 2)
+    settings = {"perturbation": {"kind": kind}, "iterations": 1, "checkpoints": (1,), "population": 2, "batch_size": 2}
+    method = Es.model_validate(job.method.model_dump() | settings)
+    evolve(job.model_copy(update={"method": method, "start": tmp_path / "base"}))
+    materialise_checkpoints(tmp_path, method.kept, {"model": "tiny"})
+    moved = tmp_path / "checkpoints/iteration-1"
+    before, after = (load_file(folder / "model.safetensors") for folder in (tmp_path / "base", moved))
+    assert before.keys() == after.keys()
+    still = {name for name, weight in before.items() if weight.equal(after[name])}
+    assert {name for name in before if "vision_tower" in name or "projector" in name} <= still
+    assert not still & {name for name in before if "language_model" in name and "proj" in name}
+    served = TransformersEngine(tmp_path / "base", method.dtype, 8)
+    ProvenEngine(served, "transformers", method.dtype).use(moved)
 
 
 def test_a_layout_that_nobody_compared_is_refused(untrained, method, tmp_path):

@@ -16,6 +16,7 @@ import torch
 from torch.nn import Linear, Module
 
 from emflow.files import InputError
+from emflow.models.loading import SIGHT
 from emflow.training.es.noise import Noise
 from emflow.training.es.weights import Weights
 
@@ -38,7 +39,9 @@ def matrices(model: Module) -> list[str]:
     """
     head = model.get_output_embeddings()
     names = [
-        f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, Linear) and layer is not head
+        f"{name}.weight"
+        for name, layer in model.named_modules()
+        if isinstance(layer, Linear) and layer is not head and not any(part in name for part in SIGHT)
     ]
     if not names:
         raise InputError("this model has no linear layers: set perturbation.kind: full_rank")

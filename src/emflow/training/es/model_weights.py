@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel
 
 from emflow.config.es import Es
+from emflow.models.loading import SIGHT, read_weights, tensor_names
 from emflow.training.es.noise import make_noise
 from emflow.training.es.weights import Weights, read_masters
 
@@ -12,9 +14,18 @@ __all__ = ["model_weights"]
 
 
 def model_weights(folder: Path, model: PreTrainedModel, method: Es) -> Weights:
-    """Masters from the folder's file, engine's tensors in the model. Raises InputError where the folder lacks one."""
-    targets = dict(model.named_parameters())  # tied weights appear once
-    masters = read_masters(folder, list(targets), model.device)
+    """Masters from the folder's file, engine's tensors in the model: all that reads and writes text.
+
+    Raises InputError where the folder lacks one.
+    """
+    targets = {  # tied weights appear once
+        name: weight for name, weight in model.named_parameters() if not any(part in name for part in SIGHT)
+    }
+    if targets.keys() <= tensor_names(folder):
+        masters = read_masters(folder, list(targets), model.device)
+    else:  # its names are others, or one is missing
+        weights = read_weights(folder, model, torch.float32)
+        masters = {name: weights[name].to(model.device).contiguous() for name in targets}
     shapes = {name: master.shape for name, master in masters.items()}
     noise = make_noise(method.noise, model.device, model.dtype, shapes)
     match method.perturbation.kind:
