@@ -35,7 +35,7 @@ class EsWorker:
         masters = read_masters(folder, _untied(tensor_names(folder), model), device)
         targets = dict(_targets(model, masters))
         for name, master in masters.items():
-            if not targets[name].equal(master.to(targets[name].dtype)):
+            if name not in targets or not targets[name].equal(master.to(targets[name].dtype)):
                 raise InputError(f"vLLM holds {name} of {folder} in another form; set engine.kind: transformers")
         shapes = {name: master.shape for name, master in masters.items()}
         drawn = make_noise(noise, device, next(model.parameters()).dtype, shapes)
