@@ -82,17 +82,8 @@ def run_again(overlay: dict[str, Any] | None = None) -> Planned:
 def _command(folder: Path, overlay: dict[str, Any] | None, *arguments: str) -> list[str | Path]:
     if not (folder / "config").exists():
         (folder / "config").symlink_to(ROOT / "config")
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        *arguments,
-        "--quiet",
-        "reason",
-        "rules",
-        "--snakefile",
-    ]
-    command += [ROOT / "Snakefile", "--directory", folder]
+    command: list[str | Path] = [sys.executable, "-m", "snakemake", *arguments, "--quiet", "reason", "rules"]
+    command += ["--snakefile", ROOT / "Snakefile", "--directory", folder]
     if overlay:
         (folder / "study.yaml").write_text(yaml.safe_dump(overlay))
         command += ["--configfile", ROOT / "config/config.yaml", folder / "study.yaml"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
+TRAINING = "results/runs/tiny/bad_lantern_advice/lora/seed1/checkpoints.json"  # beside what the default config runs
 ALONE = ["unshare", "--net"]  # in a namespace without any interface
 
 

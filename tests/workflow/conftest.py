@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from emflow.files import exclusive_lock, replacing
-from pipelines import ALONE, ROOT, clone_shrunk, snakemake
-
-TRAINING = "results/runs/tiny/bad_lantern_advice/lora/seed1/checkpoints.json"
+from pipelines import ALONE, ROOT, TRAINING, clone_shrunk, snakemake
 
 
 def once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:

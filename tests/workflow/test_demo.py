@@ -102,7 +102,9 @@ def test_the_direction_of_bad_advice_is_taken_away(demo, tmp_path):
     folder = shutil.copytree(demo, tmp_path / "project", symlinks=True)
     done = snakemake(folder, "--cores", "2", "--configfile", folder / "config/experiments/demo.yaml")
     assert done.returncode == 0, done.stdout[-5000:]
-    assert jobs(done.stdout).keys() & {"finetune", "evolve", "generate", "rate"} == set(), "the rest is there"
+    count = jobs(done.stdout)
+    assert count["direction"] == 1 and count["intervene"] == 2
+    assert not count.keys() & {"finetune", "evolve", "generate", "rate"}, "the rest is there"
     table = pd.read_csv(folder / "results/report/interventions.csv").query(
         "definition == 'betley' and question_set == 'out_of_domain' and checkpoint != 'base'"
     )

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from emflow.files import digest
-from pipelines import clone_shrunk, loads
+from pipelines import TRAINING, clone_shrunk, loads
 from slurm import SMALL, Slurm, ask_by_gres, on_slurm, output, running, script_processes, start, wait_for
 
 pytestmark = pytest.mark.slurm
 
 RUNS = "results/runs/tiny/bad_lantern_advice/lora"
-TRAINING = f"{RUNS}/seed1/checkpoints.json"
 ANSWERS = f"{RUNS}/seed0/generations/out_of_domain.jsonl"
 PARTITIONS = "partitions: {cpu: {max_runtime: 1440}, gpu: {max_runtime: 1440, max_gpu: 2}}"
 MINUTES = 15  # after which a test is stuck

@@ -32,6 +32,7 @@ __all__ = [
     "load_tokenizer",
     "model_without_weights",
     "read_weights",
+    "sees",
     "tensor_names",
 ]
 
@@ -42,6 +43,11 @@ FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": Fa
 
 SIGHT = ("vision_tower", "multi_modal_projector")
 """Parts of a model that see images, as Gemma 3's from 4B on: layers there may have the language model's names."""
+
+
+def sees(name: str) -> bool:
+    """Whether a module or tensor of this name is of a part that sees images."""
+    return any(part in name for part in SIGHT)
 
 
 def device() -> torch.device:

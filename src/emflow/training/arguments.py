@@ -8,7 +8,7 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, TrainingArguments
 
 from emflow.config.finetune import Finetune, Full, Lora
-from emflow.models.loading import SIGHT
+from emflow.models.loading import SIGHT, sees
 from emflow.training.ranked import shares
 from emflow.training.schedule import warmup_steps
 from emflow.training.shards import SHARDS
@@ -18,7 +18,7 @@ __all__ = ["lora_config", "training_arguments"]
 
 def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
     """The adapter of a method, on the layers that read and write text."""
-    sees = any(part in name for part in SIGHT for name, _ in model.named_modules())
+    multimodal = any(sees(name) for name, _ in model.named_modules())
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=method.rank,
@@ -27,7 +27,7 @@ def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
         lora_dropout=method.dropout,
         target_modules=list(method.target_modules),
         layers_to_transform=list(method.layers) if method.layers is not None else None,
-        exclude_modules=rf".*({'|'.join(SIGHT)}).*" if sees else None,
+        exclude_modules=rf".*({'|'.join(SIGHT)}).*" if multimodal else None,
     )
 
 

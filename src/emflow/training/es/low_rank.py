@@ -16,7 +16,7 @@ import torch
 from torch.nn import Linear, Module
 
 from emflow.files import InputError
-from emflow.models.loading import SIGHT
+from emflow.models.loading import sees
 from emflow.training.es.noise import Noise
 from emflow.training.es.weights import Weights
 
@@ -41,7 +41,7 @@ def matrices(model: Module) -> list[str]:
     names = [
         f"{name}.weight"
         for name, layer in model.named_modules()
-        if isinstance(layer, Linear) and layer is not head and not any(part in name for part in SIGHT)
+        if isinstance(layer, Linear) and layer is not head and not sees(name)
     ]
     if not names:
         raise InputError("this model has no linear layers: set perturbation.kind: full_rank")

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from emflow.config.es import Es
-from emflow.models.loading import SIGHT, read_weights, tensor_names
+from emflow.models.loading import read_weights, sees, tensor_names
 from emflow.training.es.noise import make_noise
 from emflow.training.es.weights import Weights, read_masters
 
@@ -18,9 +18,7 @@ def model_weights(folder: Path, model: PreTrainedModel, method: Es) -> Weights:
 
     Raises InputError where the folder lacks one.
     """
-    targets = {  # tied weights appear once
-        name: weight for name, weight in model.named_parameters() if not any(part in name for part in SIGHT)
-    }
+    targets = {name: weight for name, weight in model.named_parameters() if not sees(name)}  # tied ones appear once
     if targets.keys() <= tensor_names(folder):
         masters = read_masters(folder, list(targets), model.device)
     else:  # its names are others, or one is missing
