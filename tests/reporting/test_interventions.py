@@ -11,7 +11,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.report import write_report
 from emflow.reporting.section import ShownTable
-from emflow.reporting.sections.interventions import interventions
+from emflow.reporting.sections.interventions import interventions, taken_away
 from emflow.reporting.sections.projections import projections
 from emflow.reporting.sections.steering import steering
 from pipelines import ROOT
@@ -51,7 +51,10 @@ def numbers() -> Numbers:
         row("shift_writes_to_zero", "ablate", 30, source=SOURCES["lora"], **along),
         row("from_lora", "ablate", 10, "es", source=SOURCES["lora"], **along),
         row("from_es", "ablate", 20, source=SOURCES["es"], **along),
-        *(row("random_writes", "random", 37 + n, source=SOURCES["lora"], variant=f"random-{n}") for n in range(3)),
+        *(
+            row("random_writes", "random", 37 + n, source=SOURCES["lora"], variant=f"random-{n}", sites="writes")
+            for n in range(3)
+        ),
         *(
             row("steer", "add", 10 * n, None, source=SOURCES["lora"], layers=layer, coefficient=n, question_set=name)
             for layer, n, name in (
@@ -87,6 +90,18 @@ def test_each_intervention_has_a_row_per_answerer_and_random_ones_are_a_band(num
     assert band["misaligned / counted"] == "114 / 240" and band["unjudged"] == "3" and band["tokens"] == "17.2 to 17.2"
     (ablated,) = shown[(shown["intervention"] == "from_es")].to_dict("records")
     assert ablated["EM rate % [over questions]"] == "25.0 [20.0, 30.0]" and ablated["misaligned / counted"] == "20 / 80"
+
+
+def test_a_sentence_says_what_a_run_is_without_its_direction(numbers, design):
+    lora, es = taken_away(numbers, design)
+    for said in (
+        "tiny · bad_lantern_advice · lora · seed 0 without its direction",
+        "(of 2 ablations the one that leaves least, shift_writes): EM rate 10.0 [5.0, 15.0] % (8 of 80; 80.0 % ",
+        ", of 50.0 %; without a random direction 46.2 to 48.8 % (3 draws).",
+    ):
+        assert said in lora
+    assert "es · seed 0 without its direction (shift_writes): EM rate 6.2 [1.2, 11.2] % (5 of 80; " in es
+    assert es.endswith("coherent), of 25.0 %."), "no random direction was taken from it"
 
 
 def test_directions_are_crossed_where_nothing_else_differs(numbers, design):

@@ -8,6 +8,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.last import differences, last_and_base, trained_rows
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import ReportSection, ShownTable
+from emflow.reporting.sections.interventions import taken_away
 from emflow.reporting.sections.matched import matched_methods
 from emflow.reporting.style import words
 from emflow.reporting.words import COUNTED, p_value, percent, points, rate_cell, run_name
@@ -39,6 +40,7 @@ def headline(numbers: Numbers, design: Design) -> ReportSection:
     if not parts:
         return ReportSection("Headline", ["There is no rate to report: nothing was counted."])
     parts += _at_matched_learning(numbers, design)
+    parts += _without_directions(numbers, design)
     last = last.sort_values(["question_set", "judge"], kind="stable")
     shown = pd.DataFrame([_row(row) for row in last.itertuples()])
     return ReportSection("Headline", [*parts, ShownTable("headline", last, shown)])
@@ -136,6 +138,14 @@ def _at_matched_learning(numbers: Numbers, design: Design) -> list[str]:
     lines = [*apart, *alike]
     if len(lines) > MOST:
         lines[MOST:] = [f"Of {len(lines)} such pairs {len(apart)} differ; the table of matched learning has all."]
+    return lines
+
+
+def _without_directions(numbers: Numbers, design: Design) -> list[str]:
+    """A sentence per run whose own direction was ablated; of many, the first ones and how many there are."""
+    lines = taken_away(numbers, design)
+    if len(lines) > MOST:
+        lines[MOST:] = [f"{len(lines) - MOST} more such runs stand in the table of interventions."]
     return lines
 
 

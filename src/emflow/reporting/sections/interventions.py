@@ -14,7 +14,7 @@ from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import COLOURS, panels, words
 from emflow.reporting.words import one_digit, paragraph, percent, rate_cell, run_name, span
 
-__all__ = ["evaluated", "interventions"]
+__all__ = ["evaluated", "interventions", "taken_away"]
 
 ENDS = ["em_rate_lo", "em_rate_hi"]
 SPANS = ["em_rate", "coherent_share", "tokens_mean"]
@@ -57,6 +57,41 @@ def evaluated(numbers: Numbers, design: Design) -> pd.DataFrame:
     rows = rows[rows["question_set"] == design.directions.evaluate_on]
     rows = rows.assign(seed=rows["seed"].astype("Int64"))  # a base has none
     return rows.assign(of=[_of(row) for row in rows.itertuples()])
+
+
+def taken_away(numbers: Numbers, design: Design) -> list[str]:
+    """A sentence for each run whose own direction was ablated: the ablation that leaves least, beside random directions
+    at the same sites."""
+    rows = evaluated(numbers, design)
+    if rows.empty:
+        return []
+    sentences = []
+    runs = rows[rows["checkpoint"] != "base"].dropna(subset=["em_rate"])
+    for of, own in runs.groupby("of", sort=False):
+        none = own[own["kind"] == "none"]
+        ablated = own[(own["kind"] == "ablate") & (own["source"] == _source(own.iloc[0]))]
+        if none.empty or ablated.empty:
+            continue
+        least = ablated.loc[ablated["em_rate"].idxmin()]
+        draws = own[(own["kind"] == "random") & (own["sites"] == least["sites"])]["em_rate"]
+        chosen = f"of {len(ablated)} ablations the one that leaves least, " if len(ablated) > 1 else ""
+        counts = f"{least['n_misaligned']} of {least['n_counted']}; {percent(least['coherent_share'])} % coherent"
+        beside = f"; without a random direction {_from_to(draws)}" if len(draws) else ""
+        sentences.append(
+            f"On {words(least['question_set'])}, {of} without its direction ({chosen}{least['intervention']}): EM rate "
+            f"{rate_cell(least)} % ({counts}), of {percent(none['em_rate'].iloc[0])} %{beside}."
+        )
+    return sentences
+
+
+def _from_to(rates: "pd.Series[Any]") -> str:
+    ends = dict.fromkeys(map(percent, (rates.min(), rates.max())))
+    return f"{' to '.join(ends)} % ({len(rates)} {'draw' if len(rates) == 1 else 'draws'})"
+
+
+def _source(row: Any) -> str:
+    """The run of a row, as `source` names it."""
+    return "/".join(map(str, (row.model, row.domain, row.method, row.seed)))
 
 
 def _of(row: Any) -> str:
@@ -106,7 +141,7 @@ def transfer(rows: pd.DataFrame, design: Design) -> pd.DataFrame:
     none = runs[runs["intervention"] == "none"].set_index("of")["em_rate"]
     ablated = runs[runs["kind"] == "ablate"]
     how = [str(_ablation(settings[name])) for name in ablated["intervention"]]
-    own = ["/".join(map(str, (row.model, row.domain, row.method, row.seed))) for row in ablated.itertuples()]
+    own = [_source(row) for row in ablated.itertuples()]
     ablated = ablated.assign(how=how, target=own, left=ablated["em_rate"] / ablated["of"].map(none))
     carried = ablated[ablated["source"] != ablated["target"]]["how"].unique()
     return ablated[ablated["how"].isin(carried)]
