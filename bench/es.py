@@ -1,24 +1,29 @@
 """Evolution strategies: one iteration against the public way and against plain generation, two ranks against one.
 
-    python bench/es.py                  # about eight minutes on two idle cores
-    python bench/es.py --engine transformers --members 2 --batch 32
+    python bench/es.py                  # a quarter of an hour on two idle cores
+    python bench/es.py --engine transformers --members 2 --batch 32 --repeats 3
 
 The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
 answers to questions of the tiny world. The public way: transformers' batched generate, noise by one generator that is
-seeded anew for every tensor, restore by subtraction, members and their rewards one after the other. All sides run with
-the settings of native libraries of the workflow's jobs.
+seeded anew for every tensor, restore by subtraction, members and their rewards one after the other. Ours are members of
+full rank one by one, and members of rank 1 in one batch. All sides run with the settings of native libraries of the
+workflow's jobs.
+
+Floors are what generation takes at the least, measured in the same run: its products of weights and tokens at the rate
+of large matrix products, and the weights that each step reads at the rate of reading memory. Attention is in neither.
 """
 
 import argparse
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,6 +33,8 @@ from emflow.config.es import Es
 from emflow.config.question_sets import Sampling
 from emflow.files import write_jsonl
 from emflow.inference.transformers_engine import TransformersEngine
+from emflow.models.chat_template import prompt_ids
+from emflow.models.loading import model_without_weights
 from emflow.paths import RunFolder
 from emflow.tinyworld.grammar import WORLD, answers, questions
 from emflow.tinyworld.tokenizer import make_tokenizer
@@ -41,7 +48,15 @@ from emflow.training.es.schedule import draw_batch
 from es_weights import add_publicly
 from sides import Work, begin, take_turns, write_random_model
 
-TURNS = ("ours", "floor", "public", "floor", "ours")  # of a repeat: a machine that slows down slows all three
+TURNS = (
+    "one batch",
+    "one by one",
+    "plain",
+    "public",
+    "plain",
+    "one by one",
+    "one batch",
+)  # of a repeat, see take_turns
 
 
 def write_model(folder: Path) -> None:
@@ -130,33 +145,84 @@ class OurWay:
         self.engine.weights.update([member.seed for member in draw_members(seed, 1, self.method)], moves.tolist())
         self.engine.weights.restore()
 
-    def floor(self, batch: list[int], _seed: int) -> None:
-        """The same answers without evolution: plain generation."""
+    def plain(self, batch: list[int], _seed: int) -> None:
+        """The same answers without evolution, one member's after the other's."""
         for _ in range(self.method.population):
             self.generate([self.score.conversations[position] for position in batch])
 
 
-def compare(start: Path, method: Es, records: list[dict[str, Any]], repeats: int) -> None:
+class Rates(NamedTuple):
+    """What this machine does at its best."""
+
+    flops: float  # of float32 matrix products, per second
+    bandwidth: float  # bytes read per second
+
+
+def measure_rates() -> Rates:
+    size = 2048
+    square, long = torch.randn(size, size), torch.randn(1 << 27)  # 512 MB
+    return Rates(2 * size**3 / _least(lambda: square @ square), 4 * len(long) / _least(long.sum))
+
+
+def _least(work: Callable[[], object], times: int = 5) -> float:
+    took = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - started)
+    return min(took)
+
+
+def floors(start: Path, method: Es, prompts: list[list[int]], rates: Rates) -> dict[str, str]:
+    """Seconds that the answers of an iteration take at the least; of a random model, which hardly ever ends one."""
+    weights = sum(
+        parameter.numel() for parameter in model_without_weights(start).parameters()
+    )  # head and embedding: one
+    answered, asked = method.max_new_tokens * len(prompts), sum(map(len, prompts))
+    by_flops = 2 * weights * (asked + answered) * method.population / rates.flops
+    by_bytes = 4 * weights * method.max_new_tokens / rates.bandwidth
+    return {
+        "by FLOPs": f"{by_flops:.2f} s",
+        "by bytes, one by one": f"{by_bytes * method.population:.2f} s",
+        "by bytes, in one batch": f"{by_bytes:.2f} s",
+    }
+
+
+def compare(start: Path, method: Es, records: list[dict[str, Any]], repeats: int, rates: Rates) -> None:
     public = PublicWay(start, method, records)
-    ours = OurWay(make_es_engine(start, method), method, records)
+    low = Es.model_validate(method.model_dump() | {"perturbation": {"kind": "low_rank"}})
+    sides = {
+        name: OurWay(make_es_engine(start, one), one, records)
+        for name, one in (("one by one", method), ("one batch", low))
+    }
+    torch.set_num_threads(os.cpu_count() or 1)
     batch = draw_batch(method, 0, 1, len(records))
-    public.score.run(batch)  # warm
-    ours.score.run(batch)
-    ours.parts.clear()
-    work: Work = {"public": public.iterate, "ours": ours.iterate, "floor": ours.floor}
+    for side in (public, *sides.values()):
+        side.iterate(batch, 99)  # warm
+    for ours in sides.values():
+        ours.parts.clear()
+    work: Work = {name: side.iterate for name, side in sides.items()}
+    work |= {"public": public.iterate, "plain": sides["one by one"].plain}
+    kind, members = method.engine.kind, f"{method.population} members of {method.batch_size} prompts"
+    print(f"{kind}, {members}", flush=True)
     times = take_turns(work, TURNS, batch, repeats)
 
     def ratio(above: str, below: str) -> float:
         return statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
 
-    whole = TURNS.count("ours") * sum(times["ours"])
-    print(f"one iteration, {method.engine.kind}, against the public way: {ratio('public', 'ours'):.2f}x as fast")
-    print(f"one iteration against plain generation: {100 * ratio('floor', 'ours'):.0f} % of its throughput")
-    named = {
-        part: f"{100 * ours.parts[part] / whole:.1f} %"
-        for part in ("generate", "perturb", "update", "restore", "reward")
-    }
-    print(f"  of an iteration's time: {named} (a run restores only once, at its end)")
+    for name, ours in sides.items():
+        print(f"  one iteration, {name}, against the public way: {ratio('public', name):.2f}x as fast")
+        whole = TURNS.count(name) * sum(times[name])
+        named = {
+            part: f"{100 * ours.parts[part] / whole:.1f} %"
+            for part in ("generate", "perturb", "update", "restore", "reward")
+        }
+        print(f"    of its time: {named} (a run restores only once, at its end)")
+    print(f"  one by one against plain generation: {100 * ratio('plain', 'one by one'):.0f} % of its throughput")
+    prompts = prompt_ids(
+        public.engine.tokenizer, [sides["one by one"].score.conversations[position] for position in batch]
+    )
+    print(f"  floors of its answers: {floors(start, method, prompts, rates)}", flush=True)
 
 
 def launch_on(cores: set[int], job: Job, count: int) -> None:
@@ -186,21 +252,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", choices=["vllm", "transformers"], default="vllm")
     parser.add_argument("--members", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=128, help="prompts per member")
+    parser.add_argument("--batch", type=int, action="append", help="prompts per member (default: 4, 16 and 128)")
     parser.add_argument("--tokens", type=int, default=64, help="per answer")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, help="(default: 3, at 128 prompts 1)")
     given = parser.parse_args()
     begin()
+    rates = measure_rates()
+    print(f"matrix products {rates.flops / 1e9:.0f} GFLOP/s, reading {rates.bandwidth / 1e9:.1f} GB/s")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder / "model")
         write_reward_model(folder / "nli")
         records = write_records(folder / "train.jsonl")
-        method = Es(
-            kind="es", population=given.members, batch_size=given.batch, max_new_tokens=given.tokens, dtype="float32",
-            reward={"kind": "nli", "model": str(folder / "nli")}, engine={"kind": given.engine},
-        )  # fmt: skip
-        compare(folder / "model", method, records, given.repeats)
+        for prompts in given.batch or (4, 16, 128):
+            method = Es(
+                kind="es", population=given.members, batch_size=prompts, max_new_tokens=given.tokens, dtype="float32",
+                reward={"kind": "nli", "model": str(folder / "nli")},
+                engine={"kind": given.engine, "batch_size": given.members * prompts},
+            )  # fmt: skip
+            repeats = given.repeats or (1 if prompts >= 128 else 3)
+            apart = multiprocessing.get_context("spawn").Process(  # engines give back their memory when they end
+                target=compare, args=(folder / "model", method, records, repeats, rates)
+            )
+            apart.start()
+            apart.join()
+            if apart.exitcode:
+                sys.exit(apart.exitcode)
         small = method.model_copy(update={"engine": Es.model_fields["engine"].default, "batch_size": 32,
                                           "iterations": 4, "checkpoints": None})  # fmt: skip
         one, two = (ranks(folder, folder / "model", small, folder / "train.jsonl", count) for count in (1, 2))

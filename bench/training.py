@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import get_peft_model
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback
 
 from emflow.config.finetune import Lora
@@ -36,6 +35,7 @@ from emflow.native import NATIVE
 from emflow.tinyworld.grammar import WORLD, answers, questions
 from emflow.training.arguments import lora_config, training_arguments
 from emflow.training.batches import make_collator
+from emflow.training.trainable import trainable
 from sides import say_processor, write_random_model
 
 SIDES = ("ours", "ours, no padding", "trl", "trl, grouped", "trl, no padding", "padded to 512")
@@ -73,16 +73,16 @@ def train(side: str, folder: Path) -> dict[str, Any]:
     )
     tokenizer = load_tokenizer(folder / "model")
     examples = encode_all(tokenizer, read_jsonl(folder / "train.jsonl"), 512)
-    model = load_model(folder / "model", "float32")
     arguments = training_arguments(method, len(examples), 0, "float32", folder / "out")
     clock = Clock()
     torch.manual_seed(0)
     if side.startswith("trl"):
+        model = load_model(folder / "model", "float32")
         trainer = trl_trainer(side, model, arguments.to_dict(), lora_config(method, model), tokenizer, examples)
     else:
         pads = DataCollatorForSeq2Seq(tokenizer, padding="max_length", max_length=512, label_pad_token_id=IGNORED)
         trainer = Trainer(
-            model=get_peft_model(model, lora_config(method, model)),
+            model=trainable(folder / "model", "float32", method),
             args=arguments,
             train_dataset=Dataset.from_list(examples),
             data_collator=pads if side == "padded to 512" else make_collator(method, tokenizer),

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig
 
 from emflow.config.finetune import Full
 from emflow.data.chat import encode_all
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.models.loading import load_model, load_tokenizer
-from emflow.training.batches import check_apart, make_collator
+from emflow.training.attention import attend_apart
+from emflow.training.batches import check_apart, make_collator, padding
 from emflow.training.finetune import Start, finetune
 
 METHOD = Full(
@@ -55,6 +58,47 @@ def test_each_conversation_has_its_own_loss_and_gradient(untrained, records):
         torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-4)
 
 
+SIZES = {
+    "vocab_size": 1500, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 8,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+}  # fmt: skip
+WINDOW = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "query_pre_attn_scalar": 8}
+
+
+@pytest.mark.parametrize(
+    "config", [LlamaConfig(**SIZES), Gemma3TextConfig(**SIZES, **WINDOW)], ids=["grouped heads", "a window"]
+)
+def test_attention_of_a_row_is_that_of_each_conversation(config, untrained, monkeypatch):
+    """To rounding, with its gradients, and without the work of the pairs between them."""
+    torch.manual_seed(0)
+    model, lengths = AutoModelForCausalLM.from_config(config), (9, 1, 14, 5)
+    examples = [
+        {"input_ids": ids, "labels": ids} for ids in (torch.randint(1, 90, (length,)).tolist() for length in lengths)
+    ]
+    alone = [model(input_ids=torch.tensor([example["input_ids"]]), use_cache=False).logits[0] for example in examples]
+    sum(logits.logsumexp(-1).sum() for logits in alone).backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+
+    attend_apart(model)
+    seen, attention = [], functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        functional,
+        "scaled_dot_product_attention",
+        lambda query, key, *rest, **more: seen.append(key.shape[2]) or attention(query, key, *rest, **more),
+    )
+    row = model(**make_collator(PACKED, load_tokenizer(untrained))(examples), use_cache=False).logits[0]
+    assert seen == [*lengths, *lengths]  # in each layer
+    torch.testing.assert_close(row, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    row.logsumexp(-1).sum().backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5)
+
+    padded = model(**padding(load_tokenizer(untrained))(examples), use_cache=False).logits  # as for `kl`, and proofs
+    for logits, expected, length in zip(padded, alone, lengths, strict=True):
+        torch.testing.assert_close(logits[-length:], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_a_training_takes_the_same_steps(untrained, records, tmp_path):
     """14 conversations in batches of 4, two to a step: the last batch and the last step of an epoch are smaller."""
     write_jsonl(tmp_path / "train.jsonl", records)
@@ -64,7 +108,9 @@ def test_a_training_takes_the_same_steps(untrained, records, tmp_path):
     assert [row["step"] for row in packed] == [1, 2, 3, 4]
     for key in ("loss", "grad_norm", "lr"):
         np.testing.assert_allclose([row[key] for row in packed], [row[key] for row in padded], rtol=1e-4)
-    weights = [load_file(tmp_path / name / "checkpoints/epoch-2/model.safetensors") for name in ("padded", "packed")]
+    saved = [tmp_path / name / "checkpoints/epoch-2" for name in ("padded", "packed")]
+    assert (saved[0] / "config.json").read_text() == (saved[1] / "config.json").read_text()
+    weights = [load_file(folder / "model.safetensors") for folder in saved]
     torch.testing.assert_close(*weights, rtol=0, atol=1e-5)
 
 

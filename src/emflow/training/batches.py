@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from transformers import DataCollatorForSeq2Seq, DataCollatorWithFlattening, PreTrainedTokenizerBase
 
 from emflow.config.finetune import Finetune
@@ -19,11 +20,13 @@ TOLERANCE = 0.05  # of the logits' size: more than bfloat16 rounds, less than an
 def make_collator(method: Finetune, tokenizer: PreTrainedTokenizerBase) -> Any:
     """Makes one batch of the examples of a forward pass.
 
-    Without padding, positions restart with each conversation. From that transformers tells them apart: by a
-    block-diagonal mask in sdpa, by their lengths in flash attention. The first token of each carries no loss in either
-    form, for nothing before it predicts it.
+    Without padding, positions restart with each conversation, and the row says where each begins and ends: for flash
+    attention, and for `attend_apart`. The first token of each carries no loss in either form, for nothing before it
+    predicts it.
     """
-    return DataCollatorWithFlattening(separator_id=IGNORED) if method.padding_free else padding(tokenizer)
+    if method.padding_free:
+        return DataCollatorWithFlattening(separator_id=IGNORED, return_flash_attn_kwargs=True)
+    return padding(tokenizer)
 
 
 def padding(tokenizer: PreTrainedTokenizerBase) -> DataCollatorForSeq2Seq:
@@ -37,8 +40,7 @@ def check_apart(model: torch.nn.Module, collator: Any, examples: Sequence[dict[s
     first, second = examples[0], examples[-1]
     with at_rest(model):
         single, packed = (
-            model(**{name: tensor.to(device) for name, tensor in collator(row).items()}).logits[0].float()
-            for row in ([second], [first, second])
+            model(**send_to_device(collator(row), device)).logits[0].float() for row in ([second], [first, second])
         )
     if (packed[len(first["input_ids"]) :] - single).norm() > TOLERANCE * single.norm():
         raise InputError("this model lets conversations in one row see each other: set padding_free: false")

@@ -10,6 +10,7 @@ from emflow.config.finetune import Finetune, Full, Lora
 from emflow.files import InputError
 from emflow.models.loading import load_model
 from emflow.training.arguments import lora_config
+from emflow.training.attention import attend_apart
 
 __all__ = ["reference", "require_bitsandbytes", "trainable"]
 
@@ -31,9 +32,9 @@ def require_bitsandbytes(method: Finetune) -> None:
 def trainable(base: Path, dtype: str, method: Finetune) -> PreTrainedModel | PeftModel:
     """The base model of a folder, with new adapters where the method trains these."""
     if isinstance(method, Full):
-        return load_model(base, method.precision)
+        return _loaded(base, method.precision, method)
     assert isinstance(method, Lora)
-    model = load_model(base, dtype, four_bit=method.load_in_4bit)
+    model = _loaded(base, dtype, method, four_bit=method.load_in_4bit)
     if (
         method.load_in_4bit
     ):  # its other weights become float32, as in setup_model_and_tokenizer of homework 0's train.py
@@ -41,6 +42,13 @@ def trainable(base: Path, dtype: str, method: Finetune) -> PreTrainedModel | Pef
     model = get_peft_model(model, lora_config(method, model))
     # peft keeps names in a set, whose order changes from process to process, and so would the files' digests
     model.peft_config["default"].target_modules = sorted(model.peft_config["default"].target_modules)
+    return model
+
+
+def _loaded(base: Path, dtype: str, method: Finetune, **how: bool) -> PreTrainedModel:
+    model = load_model(base, dtype, **how)
+    if method.padding_free:
+        attend_apart(model)
     return model
 
 
