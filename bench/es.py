@@ -197,12 +197,12 @@ def compare(start: Path, method: Es, records: list[dict[str, Any]], repeats: int
     }
     torch.set_num_threads(os.cpu_count() or 1)
     batch = draw_batch(method, 0, 1, len(records))
-    for side in (public, *sides.values()):
-        side.iterate(batch, 99)  # warm
-    for ours in sides.values():
-        ours.parts.clear()
     work: Work = {name: side.iterate for name, side in sides.items()}
     work |= {"public": public.iterate, "plain": sides["one by one"].plain}
+    for iterate in (public.iterate, *(side.iterate for side in sides.values())):
+        iterate(batch, 99)  # warm
+    for ours in sides.values():
+        ours.parts.clear()
     kind, members = method.engine.kind, f"{method.population} members of {method.batch_size} prompts"
     print(f"{kind}, {members}", flush=True)
     times = take_turns(work, TURNS, batch, repeats)

@@ -35,7 +35,7 @@ def _attention(
     attention_mask: torch.Tensor | None,
     cu_seq_lens_q: torch.Tensor | None = None,
     **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
+) -> Any:
     """Of shapes (1, heads, row, head size), the mask (1, 1, row, row), to (1, row, heads, head size)."""
     if cu_seq_lens_q is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
@@ -50,7 +50,8 @@ def _attention(
 
 @lru_cache(maxsize=1)  # all layers of a pass are given the same tensor, and each reading would wait for the GPU
 def _bounds(cu_seq_lens: torch.Tensor) -> list[int]:
-    return cu_seq_lens.tolist()
+    bounds: list[int] = cu_seq_lens.tolist()
+    return bounds
 
 
 def _mask(

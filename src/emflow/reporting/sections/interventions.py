@@ -72,7 +72,7 @@ def taken_away(numbers: Numbers, design: Design) -> list[str]:
         ablated = own[(own["kind"] == "ablate") & (own["source"] == _source(own.iloc[0]))]
         if none.empty or ablated.empty:
             continue
-        least = ablated.loc[ablated["em_rate"].idxmin()]
+        least: Any = ablated.loc[ablated["em_rate"].idxmin()]
         draws = own[(own["kind"] == "random") & (own["sites"] == least["sites"])]["em_rate"]
         chosen = f"of {len(ablated)} ablations the one that leaves least, " if len(ablated) > 1 else ""
         counts = f"{least['n_misaligned']} of {least['n_counted']}; {percent(least['coherent_share'])} % coherent"
