@@ -1,6 +1,6 @@
 """Evolution strategies: one iteration against the public way and against plain generation, two ranks against one.
 
-    python bench/es.py                  # a quarter of an hour on two idle cores
+    python bench/es.py                  # at 4 and 16 prompts nine minutes on two slow cores, at 128 more
     python bench/es.py --engine transformers --members 2 --batch 32 --repeats 3
 
 The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+import timeit
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -48,15 +49,8 @@ from emflow.training.es.schedule import draw_batch
 from es_weights import add_publicly
 from sides import Work, begin, take_turns, write_random_model
 
-TURNS = (
-    "one batch",
-    "one by one",
-    "plain",
-    "public",
-    "plain",
-    "one by one",
-    "one batch",
-)  # of a repeat, see take_turns
+ONCE = ("one batch", "one by one", "plain", "public")
+TURNS = (*ONCE, *ONCE[-2::-1])  # of a repeat: a machine that slows down slows all sides
 
 
 def write_model(folder: Path) -> None:
@@ -161,23 +155,13 @@ class Rates(NamedTuple):
 def measure_rates() -> Rates:
     size = 2048
     square, long = torch.randn(size, size), torch.randn(1 << 27)  # 512 MB
-    return Rates(2 * size**3 / _least(lambda: square @ square), 4 * len(long) / _least(long.sum))
-
-
-def _least(work: Callable[[], object], times: int = 5) -> float:
-    took = []
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - started)
-    return min(took)
+    products, reading = (min(timeit.repeat(work, number=1)) for work in (lambda: square @ square, long.sum))
+    return Rates(2 * size**3 / products, 4 * len(long) / reading)
 
 
 def floors(start: Path, method: Es, prompts: list[list[int]], rates: Rates) -> dict[str, str]:
     """Seconds that the answers of an iteration take at the least; of a random model, which hardly ever ends one."""
-    weights = sum(
-        parameter.numel() for parameter in model_without_weights(start).parameters()
-    )  # head and embedding: one
+    weights = sum(parameter.numel() for parameter in model_without_weights(start).parameters())  # tied ones count once
     answered, asked = method.max_new_tokens * len(prompts), sum(map(len, prompts))
     by_flops = 2 * weights * (asked + answered) * method.population / rates.flops
     by_bytes = 4 * weights * method.max_new_tokens / rates.bandwidth
