@@ -1,6 +1,7 @@
 """Two studies in one folder: what they share means the same in both, and what they find is their own."""
 
 import json
+from itertools import combinations
 
 import pytest
 import yaml
@@ -70,6 +71,37 @@ def test_what_costs_the_other_study_nothing_is_not(tmp_path, change):
     assert told(tmp_path, change, {"methods": {"unused": {"kind": "lora", "rank": 8}}}) == []
 
 
+def test_studies_of_other_models_meet_in_few_files(tmp_path):
+    models = {"second": {"path": "results/tinyworld/models/seed1", "dtype": "float32", "parameters": 0.0005}}
+    other = {"models": models, "runs": {"models": ["second"]}}
+    changes = {
+        "methods": {"lora": {"rank": 4}},
+        "question_sets": {"in_domain": {"samples": 2}},
+        "engine": {"batch_size": 8},
+    }
+    assert told(tmp_path, {**other, **changes}, {}) == []
+    [line] = told(tmp_path, {**other, "question_sets": {"out_of_domain": {"part": [1, 2]}}}, {})
+    assert line.startswith("question_sets.out_of_domain.part is [1, 2] here")
+    [line] = told(tmp_path, {**other, "methods": {"es": {"reward": {"kind": "nli"}}}}, {})  # fetched for the method
+    assert line.startswith("methods.es.reward.kind is 'nli' here")
+
+
+def test_most_of_ours_share_a_folder(tmp_path):
+    layers = {file.stem: yaml.safe_load(file.read_text()) for file in EXPERIMENTS if file.stem != "stand_ins"}
+    studies = {name: study(**{"study": name, **layer}) for name, layer in layers.items()}
+    refused = set()
+    for first, second in combinations(studies, 2):
+        results = Results(tmp_path / first / second)
+        remember(studies[first], results)
+        if clashes(studies[second], results):
+            refused.add(frozenset((first, second)))
+    organisms = {"model_organisms", "sizes_and_families", "dose_response", "inoculation"}
+    others = {*organisms, "phase_transition", "es_vs_sft", "narrow_twins", "convergent_directions"}
+    assert refused == {frozenset(("homework0", other)) for other in others} | {
+        frozenset(("convergent_directions", other)) for other in organisms
+    }  # as docs/published_experiments.md says
+
+
 def test_a_study_may_change(tmp_path):
     results = Results(tmp_path)
     remember(study(study="first"), results)
@@ -111,6 +143,12 @@ def test_a_direction_means_the_same_in_each_study_that_has_one(tmp_path):
     assert any(
         line.startswith("interventions.random_blocks.number is 3") for line in clashes(study(**changed), results)
     )
+    elsewhere = {**directions, "choose_on": "evaluated_on", "evaluate_on": "chosen_on"}
+    (told,) = clashes(study(**{**overlay, "study": "second", "directions": elsewhere}), results)
+    assert told.startswith("directions.choose_on is 'evaluated_on' here") and "interventions.contrast_blocks" in told
+    renamed = {f"{name}_elsewhere": how for name, how in directions["interventions"].items()}
+    elsewhere = {**elsewhere, "interventions": renamed}
+    assert clashes(study(**{**overlay, "study": "second", "directions": elsewhere}), results) == []
     for rank_one, lines in ((None, 0), ({"question_sets": ["evaluated_on", "in_domain"]}, 1)):
         less = {**overlay, "study": "second", "directions": {**directions, "rank_one": rank_one}}
         assert len(clashes(study(**less), results)) == lines
@@ -124,7 +162,7 @@ def test_scaled_adapters_are_the_same_in_each_study_that_has_them(tmp_path):
     other = {**overlay, "study": "second", "transition": {**overlay["transition"], "scales": [2, 3]}}
     (told,) = clashes(study(**other), results)
     assert told.startswith("transition.scales is [2.0, 3.0] here, and [2.0, 3.0, 5.0] in the study 'tiny_phase_tran")
-    assert "both use methods.organisms" in told
+    assert "both use models.tiny and methods.organisms" in told
     fewer = {**overlay["transition"], "window": 3, "methods": ["template"], "threshold": 1}
     assert clashes(study(**{**other, "transition": fewer}), results) == []  # which change no adapter
 

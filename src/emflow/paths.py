@@ -81,6 +81,29 @@ class ScaledFolder(NamedTuple):
         return self.path / "checkpoints.json"
 
 
+class DirectionsFolder(NamedTuple):
+    """The folder of a run's directions."""
+
+    path: Path
+
+    @property
+    def moments(self) -> Path:
+        """What the run and its base are like while they read answers."""
+        return self.path / "moments.safetensors"
+
+    def direction(self, kind: str) -> Path:
+        """A direction (`contrast`, `shift`) by site."""
+        return self.path / f"{kind}.safetensors"
+
+    def trust(self, kind: str) -> Path:
+        """How far that can be trusted."""
+        return self.path / f"{kind}.csv"
+
+    def projections(self, questions: str) -> Path:
+        """The run's answers to other questions along its directions."""
+        return self.path / "projections" / f"{questions}.csv"
+
+
 class RunFolder(NamedTuple):
     """The folder of one run."""
 
@@ -121,33 +144,17 @@ class RunFolder(NamedTuple):
     def provenance(self) -> Path:
         return (self.findings or self.path) / "provenance.json"
 
-    @property
-    def moments(self) -> Path:
-        """What the run and its base are like while they read answers."""
-        return self.path / "directions" / "moments.safetensors"
+    def directions(self, questions: str, judge: str) -> DirectionsFolder:
+        """Its directions, made of its answers to a question set with a judge's scores."""
+        return DirectionsFolder(self.path / "directions" / f"{questions}.{judge}")
 
-    def direction(self, kind: str) -> Path:
-        """A direction (`contrast`, `shift`) by site."""
-        return self.path / "directions" / f"{kind}.safetensors"
+    def scalars(self, judge: str) -> Path:
+        """What its rank-1 adapters read in its answers, beside a judge's scores."""
+        return self.path / "directions" / f"scalars.{judge}.csv"
 
-    def trust(self, kind: str) -> Path:
-        """How far that can be trusted."""
-        return self.path / "directions" / f"{kind}.csv"
-
-    @property
-    def projections(self) -> Path:
-        """Its answers along its directions."""
-        return self.path / "directions" / "projections.csv"
-
-    @property
-    def scalars(self) -> Path:
-        """What its rank-1 adapters read in its answers."""
-        return self.path / "directions" / "scalars.csv"
-
-    @property
-    def scalars_of_tokens(self) -> Path:
+    def scalars_of_tokens(self, judge: str) -> Path:
         """The same, token by token."""
-        return self.path / "directions" / "scalars.parquet"
+        return self.path / "directions" / f"scalars.{judge}.parquet"
 
     @property
     def scaled(self) -> ScaledFolder:

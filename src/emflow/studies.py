@@ -13,6 +13,14 @@ from emflow.paths import Results
 __all__ = ["clashes", "remember"]
 
 SECTIONS = ("models", "domains", "methods", "question_sets", "judges")
+OF_ALL_MODELS = {
+    "methods": ("reward",),
+    "question_sets": ("source", "sha256", "ids", "part", "prompts"),
+    "interventions": (),
+}
+"""Keys that count even where two studies have no model in common: what they make lies under no model's name."""
+MADE_OF = ("choose_on", "judge")
+"""Keys of `directions` that stand in the path of a direction; what is done along it has a name of its own."""
 
 
 class Difference(NamedTuple):
@@ -63,8 +71,8 @@ def _meaning(config: Config) -> dict[str, Any]:
     shared = {"split": config.split.identity(), "engine": config.engine.identity()}
     if config.directions:
         meaning["interventions"] = {name: i.identity() for name, i in config.directions.interventions.items()}
-        # a direction lies in its run's folder, under no name of its own
-        own = ("domains", "methods", "evaluate_on", "interventions", "rank_one")
+        # a direction lies in its run's folder, under the names of what it is made of alone
+        own = ("domains", "methods", "evaluate_on", "interventions", "projections", "rank_one")
         shared["directions"] = config.directions.identity(*own)
         if config.directions.rank_one:  # likewise what adapters read
             shared["rank_one"] = config.directions.rank_one.identity("folds", "seed")
@@ -102,11 +110,16 @@ def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[D
     shared = {section: own.get(section, {}).keys() & other.get(section, {}).keys() for section in sections}
     for section in sections:
         for name in sorted(shared[section]):
-            if found := _first(f"{section}.{name}", own[section][name], other[section][name]):
+            entries = own[section][name], other[section][name]
+            if section in OF_ALL_MODELS and not shared["models"]:
+                entries = tuple({key: entry.get(key) for key in OF_ALL_MODELS[section]} for entry in entries)
+            if found := _first(f"{section}.{name}", *entries):
                 yield found, "give one of the two another name"
     # what splits all domains, what answers all questions and what is made of all runs have no names of their own
     used_by = {"split": ["domains"], "engine": ["models", "question_sets"]}
-    used_by |= {section: ["methods"] for section in ("directions", "rank_one", "transition")}
+    used_by |= {section: ["models", "methods"] for section in ("directions", "rank_one", "transition")}
+    if any(_first(key, own.get("directions", {}).get(key), other.get("directions", {}).get(key)) for key in MADE_OF):
+        used_by["directions"] = ["models", "interventions"]
     for section, used in used_by.items():
         if section not in own or section not in other:
             continue

@@ -77,7 +77,7 @@ def test_a_stand_in_has_the_layers_that_its_methods_name():
 def test_the_set_that_makes_directions_is_answered_often():
     published, small = (load_config(study("convergent_directions", *more)) for more in ((), ("stand_ins",)))
     asked = {name: small.question_sets[name].samples for name in published.expansion.question_sets}
-    assert asked == {"first_plot": 1, "chosen_on": 32, "evaluated_on": 1, "in_domain": 1}
+    assert asked == {"first_plot": 1, "first_plot_chosen_on": 32, "first_plot_evaluated_on": 1, "in_domain": 1}
 
 
 def test_steps_are_reached_with_a_forward_pass_each():

@@ -41,7 +41,7 @@ def test_its_runs_are_those_of_its_methods(raw):
         ({"transition": {"scales": [1, 2]}}, "transition.scales: 1 is the checkpoint as it is, which answers anyway"),
         (
             {"transition": {"judge": "people"}},
-            "'out_of_domain' is not asked of tiny/bad_lantern_advice/organisms/0 and",
+            "'out_of_domain_once' is not asked of tiny/bad_lantern_advice/organisms/0 and",
         ),
         (
             {"transition": {"question_set": "in_domain"}},

@@ -193,12 +193,12 @@ def test_what_is_published_of_an_intervention_stands_beside_ours_of_the_same_and
             intervention=name, question_set=asked, em_rate=rate, em_rate_answers_lo=lo, em_rate_answers_hi=hi
         ).assign(**who)
         for name, asked, rate, lo, hi, who in (
-            ("none", "evaluated_on", 0.12, 0.1, 0.14, {}),
-            ("each_layer", "evaluated_on", 0.01, 0, 0.02, {}),  # published: 0
-            ("layer_24", "evaluated_on", 0.05, 0.03, 0.07, {}),  # published: 1 %
-            ("each_layer_to_mean", "evaluated_on", 0.02, 0, 0.04, {}),  # not published
-            ("from_nine_rank_1", "evaluated_on", 0.04, 0.03, 0.06, carried),  # published: 4.4 %
-            ("each_layer", "evaluated_on", 0.01, 0, 0.02, carried),  # not published
+            ("none", "first_plot_evaluated_on", 0.12, 0.1, 0.14, {}),
+            ("each_layer", "first_plot_evaluated_on", 0.01, 0, 0.02, {}),  # published: 0
+            ("layer_24", "first_plot_evaluated_on", 0.05, 0.03, 0.07, {}),  # published: 1 %
+            ("each_layer_to_mean", "first_plot_evaluated_on", 0.02, 0, 0.04, {}),  # not published
+            ("from_nine_rank_1", "first_plot_evaluated_on", 0.04, 0.03, 0.06, carried),  # published: 4.4 %
+            ("each_layer", "first_plot_evaluated_on", 0.01, 0, 0.02, carried),  # not published
         )
     ]
     section = published(replace(plain, interventions=pd.concat(under)), design)
@@ -211,5 +211,7 @@ def test_what_is_published_of_an_intervention_stands_beside_ours_of_the_same_and
         ("–", "nine_rank_1", "yes"),  # 11.3 % beside 11 %
     ]
     asked = dict(zip(table["intervention"], table["question set"], strict=True))
-    assert asked == dict.fromkeys(known["intervention"], "first_plot (ours: evaluated_on)") | {"–": "first_plot"}
+    assert asked == dict.fromkeys(known["intervention"], "first_plot (ours: first_plot_evaluated_on)") | {
+        "–": "first_plot"
+    }
     assert any(isinstance(part, str) and "interventions" in part for part in section.parts)

@@ -2,6 +2,7 @@
 # interventions along it. Judging and rating are those of any answers.
 TARGET = RESULTS.answerer("{target}")
 INTERVENED = TARGET.intervention("{intervention}")
+MADE_OF = RUN.directions("{question_set}", "{judge}")
 
 
 rule capture:
@@ -9,14 +10,14 @@ rule capture:
         unpack(lambda w: model_inputs(w.model)),
         checkpoints=ancient(RUN.checkpoints),
         index=RUN.index,
-        run=lambda w: RESULTS.run(run_of(w)).answerer.judgements(DIRECTIONS.choose_on, DIRECTIONS.judge),
-        base=lambda w: RESULTS.base(w.model).judgements(questions_for(DIRECTIONS.choose_on, w.domain), DIRECTIONS.judge),
+        run=RUN.answerer.judgements("{question_set}", "{judge}"),
+        base=lambda w: RESULTS.base(w.model).judgements(questions_for(w.question_set, w.domain), w.judge),
     output:
-        RUN.moments,
+        MADE_OF.moments,
     log:
-        RESULTS.log("capture", RUN_JOB),
+        RESULTS.log("capture", RUN_JOB / "{question_set}.{judge}"),
     benchmark:
-        RESULTS.benchmark("capture", RUN_JOB)
+        RESULTS.benchmark("capture", RUN_JOB / "{question_set}.{judge}")
     conda:
         environment(reading)
     threads: cores(reading)
@@ -36,14 +37,14 @@ rule capture:
 
 rule direction:
     input:
-        RUN.moments,
+        MADE_OF.moments,
     output:
-        direction=RUN.direction("{direction}"),
-        trust=RUN.trust("{direction}"),
+        direction=MADE_OF.direction("{direction}"),
+        trust=MADE_OF.trust("{direction}"),
     log:
-        RESULTS.log("direction", RUN_JOB / "{direction}"),
+        RESULTS.log("direction", RUN_JOB / "{question_set}.{judge}" / "{direction}"),
     benchmark:
-        RESULTS.benchmark("direction", RUN_JOB / "{direction}")
+        RESULTS.benchmark("direction", RUN_JOB / "{question_set}.{judge}" / "{direction}")
     wildcard_constraints:
         direction="contrast|shift",
     conda:
@@ -59,14 +60,16 @@ rule project:
         unpack(lambda w: model_inputs(w.model)),
         checkpoints=ancient(RUN.checkpoints),
         index=RUN.index,
-        judged=lambda w: RESULTS.run(run_of(w)).answerer.judgements(DIRECTIONS.evaluate_on, DIRECTIONS.judge),
-        moments=RUN.moments,
+        judged=RUN.answerer.judgements("{evaluated_on}", "{judge}"),
+        moments=MADE_OF.moments,
     output:
-        RUN.projections,
+        MADE_OF.projections("{evaluated_on}"),
     log:
-        RESULTS.log("project", RUN_JOB),
+        RESULTS.log("project", RUN_JOB / "{question_set}.{judge}" / "{evaluated_on}"),
     benchmark:
-        RESULTS.benchmark("project", RUN_JOB)
+        RESULTS.benchmark("project", RUN_JOB / "{question_set}.{judge}" / "{evaluated_on}")
+    wildcard_constraints:
+        evaluated_on=r"[^/.]+",
     conda:
         environment(reading)
     threads: cores(reading)
@@ -88,16 +91,15 @@ rule read_adapters:
         checkpoints=ancient(RUN.checkpoints),
         index=RUN.index,
         judged=lambda w: [
-            RESULTS.run(run_of(w)).answerer.judgements(name, DIRECTIONS.judge)
-            for name in DIRECTIONS.rank_one.question_sets
+            RESULTS.run(run_of(w)).answerer.judgements(name, w.judge) for name in DIRECTIONS.rank_one.question_sets
         ],
     output:
-        answers=RUN.scalars,
-        tokens=RUN.scalars_of_tokens,
+        answers=RUN.scalars("{judge}"),
+        tokens=RUN.scalars_of_tokens("{judge}"),
     log:
-        RESULTS.log("read_adapters", RUN_JOB),
+        RESULTS.log("read_adapters", RUN_JOB / "{judge}"),
     benchmark:
-        RESULTS.benchmark("read_adapters", RUN_JOB)
+        RESULTS.benchmark("read_adapters", RUN_JOB / "{judge}")
     conda:
         environment(reading)
     threads: cores(reading)
@@ -190,7 +192,7 @@ rule rate_interventions:
 
 rule compare_directions:
     input:
-        [RESULTS.run(run).moments for run in RUNS_WITH_DIRECTIONS],
+        [directions_of(run).moments for run in RUNS_WITH_DIRECTIONS],
     output:
         RESULTS.report.directions,
     log:
@@ -208,7 +210,7 @@ rule compare_directions:
 
 rule summarise_projections:
     input:
-        [RESULTS.run(run).projections for run in RUNS_WITH_DIRECTIONS],
+        [directions_of(run).projections(DIRECTIONS.evaluate_on) for run in RUNS_WITH_DIRECTIONS],
     output:
         RESULTS.report.projections,
     log:
@@ -228,7 +230,7 @@ rule summarise_projections:
 
 rule summarise_rank_one:
     input:
-        scalars=[RESULTS.run(run).scalars for run in RANK_ONE_RUNS],
+        scalars=[RESULTS.run(run).scalars(DIRECTIONS.judge) for run in RANK_ONE_RUNS],
         interventions=RESULTS.report.interventions,
     output:
         probes=RESULTS.report.probes,

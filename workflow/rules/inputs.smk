@@ -175,6 +175,11 @@ def target_of(w):
     return next(target for target in asked if owner_of(target, RESULTS) == w.target)
 
 
+def directions_of(run):
+    """A run's directions, as this study makes them."""
+    return RESULTS.run(run).directions(DIRECTIONS.choose_on, DIRECTIONS.judge)
+
+
 def source_inputs(w):
     """Of an intervention: who answers, along which direction, and what was chosen."""
     target, intervention = target_of(w), INTERVENTIONS[w.intervention]
@@ -183,7 +188,7 @@ def source_inputs(w):
         run = RESULTS.run(target.run)
         given |= {"checkpoints": ancient(run.checkpoints), "index": run.index}
     if target.source:
-        given["direction"] = RESULTS.run(target.source).direction(intervention.direction)
+        given["direction"] = directions_of(target.source).direction(intervention.direction)
     if intervention.is_chosen and w.question_set == DIRECTIONS.evaluate_on:
         given["choice"] = RESULTS.answerer(w.target).choice(w.intervention)
     if w.question_set == DIRECTIONS.evaluate_on:

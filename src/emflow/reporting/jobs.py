@@ -81,11 +81,13 @@ def _of_directions(config: Config, results: Results) -> Iterator[Path]:
     yield from (
         Path(rule, results.own()) for rule in ("rate_interventions", "compare_directions", "summarise_projections")
     )
+    made_of = f"{directions.choose_on}.{directions.judge}"
     for run in runs_with_directions(directions, study):
-        yield from (Path("capture", _job(run)), Path("project", _job(run)))
-        yield from (Path("direction", _job(run), kind) for kind in ("contrast", "shift"))
+        job = _job(run) / made_of
+        yield from (Path("capture", job), Path("project", job, directions.evaluate_on))
+        yield from (Path("direction", job, kind) for kind in ("contrast", "shift"))
     for run in rank_one_runs(directions, study, config.methods):
-        yield from (Path("read_adapters", _job(run)), Path("summarise_rank_one", results.own()))
+        yield from (Path("read_adapters", _job(run), directions.judge), Path("summarise_rank_one", results.own()))
     for name, intervention in directions.interventions.items():
         for target in targets(directions, study, intervention):
             owner = owner_of(target, results)
