@@ -231,7 +231,13 @@ def test_other_runs_of_a_base_answer_with_one_load(grown, asked, adapters, full,
     )
     for each in (together[0], alone[0]):
         each.out.parent.mkdir()
-    generate(served, together[0], together[1:])
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(adapters[0], spoilt / "epoch-1")
+    write_index(spoilt / "checkpoints.json", [Checkpoint("epoch-1", 1, 1.0, "epoch-1", "not its digest")])
+    unknown = Respondent("tiny", "lantern", "lora", 1, {"epoch-1": spoilt / "epoch-1"}, spoilt / "checkpoints.json")
+    (spoilt / "epoch-1/adapter_config.json").write_text("{")  # who makes room for it reads this
+    more = Task(unknown, "lanterns", SAMPLING, questions, spoilt / "1.jsonl")
+    assert generate(served, together[0], [*together[1:], more]).others == ("lanterns", "lanterns")
     assert [generate(served, each).tokens for each in together[1:]] == [0, 0] and len(loads) == 1
     for each in alone:
         generate(served, each)
@@ -266,5 +272,7 @@ def test_what_is_planned_with_a_load_is_read_as_it_is_written(adapters, tmp_path
         Task(Respondent("tiny", "kites", "lora", 0, checkpoints, index), *files),
         Task(Respondent("tiny", None, None, None, {"base": None}), *files),
     ]
+    index.write_text("[")
+    assert [task.respondent.method for task in shared_tasks(tmp_path / "loads.json", Path("a/x.jsonl"))] == [None]
     for loads, out in (("loads.json", "b/x.jsonl"), ("no.json", "a/x.jsonl")):
         assert shared_tasks(tmp_path / loads, Path(out)) == []

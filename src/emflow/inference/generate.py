@@ -7,7 +7,8 @@ after the last of them. vLLM answers with all adapters of a run in one batch: a 
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -126,7 +127,11 @@ def shared_tasks(loads: Path, out: Path) -> list[Task]:
     asked = []
     for entry in (entry for entry in planned if entry["answered_by"] == str(out)):
         index = Path(entry["index"]) if entry["index"] else None
-        checkpoints: dict[str, Path | None] = {**checkpoint_folders(index)} if index else {"base": None}
+        try:
+            checkpoints: dict[str, Path | None] = {**checkpoint_folders(index)} if index else {"base": None}
+        except (OSError, InputError) as error:
+            _leave(Path(entry["out"]), error)
+            continue
         model, domain, method, seed = entry["respondent"]
         respondent = Respondent(model, domain, method, seed, checkpoints, index)
         sampling, files = Sampling(**entry["sampling"]), (Path(entry["questions"]), Path(entry["out"]))
@@ -140,17 +145,20 @@ def _answer_ahead(loaded: "_Loaded", other: Task) -> bool:
         with _Work(loaded, other) as answers:
             answers.complete()
     except Exception as error:  # whatever it is, this job's own answers are good
-        note(f"{other.out} is left to its own job ({type(error).__name__}: {error})")
+        _leave(other.out, error)
         return False
     return True
+
+
+def _leave(out: Path, error: Exception) -> None:
+    note(f"{out} is left to its own job ({type(error).__name__}: {error})")
 
 
 class _Loaded:
     """The model, loaded when the first answer is missing, and once."""
 
-    def __init__(self, served: Served, respondents: Iterable[Respondent]) -> None:
-        checkpoints = [folder for respondent in respondents for folder in respondent.checkpoints.values()]
-        self.served, self.folders = served, list(dict.fromkeys(folder for folder in checkpoints if folder))
+    def __init__(self, served: Served, respondents: Sequence[Respondent]) -> None:
+        self.served, self.respondents = served, respondents
         self.checked: set[Path] = set()
 
     @property
@@ -164,8 +172,16 @@ class _Loaded:
 
         served = self.served
         served.prepare()
-        engine = make_engine(served.engine, served.base, served.dtype, self.folders, served.template)
+        folders = list(dict.fromkeys(self._unchanged()))
+        engine = make_engine(served.engine, served.base, served.dtype, folders, served.template)
         return ProvenEngine(engine, served.engine.kind, served.dtype)
+
+    def _unchanged(self) -> Iterator[Path]:
+        """The checkpoints that are to answer; a changed one must not keep the others from it."""
+        for respondent in self.respondents:
+            with suppress(OSError, InputError):  # told when its turn comes
+                self.check(respondent.index)
+                yield from filter(None, respondent.checkpoints.values())
 
     def check(self, index: Path | None) -> None:
         """Compare the checkpoints of a run with their digests, once."""
