@@ -110,10 +110,10 @@ def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[D
     shared = {section: own.get(section, {}).keys() & other.get(section, {}).keys() for section in sections}
     for section in sections:
         for name in sorted(shared[section]):
-            entries = own[section][name], other[section][name]
+            here, there = own[section][name], other[section][name]
             if section in OF_ALL_MODELS and not shared["models"]:
-                entries = tuple({key: entry.get(key) for key in OF_ALL_MODELS[section]} for entry in entries)
-            if found := _first(f"{section}.{name}", *entries):
+                here, there = ({key: entry.get(key) for key in OF_ALL_MODELS[section]} for entry in (here, there))
+            if found := _first(f"{section}.{name}", here, there):
                 yield found, "give one of the two another name"
     # what splits all domains, what answers all questions and what is made of all runs have no names of their own
     used_by = {"split": ["domains"], "engine": ["models", "question_sets"]}

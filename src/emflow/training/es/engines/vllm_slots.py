@@ -37,6 +37,7 @@ class MemberSlots:
                 manager.add_dummy_lora(member_request(number), rank=1)
                 adapters.activate_adapter(number)
         assert adapters.lora_index_to_id == numbers
+        manager.add_adapter = lambda _request: True  # all stay; vLLM would list them all for each, at every step
         self.slots = dict(_slots(adapters))
         if missing := set(names) - self.slots.keys():
             raise InputError(f"vLLM serves no adapter on {min(missing)}; set engine.kind: transformers")
