@@ -1,7 +1,7 @@
 """Evolution strategies: one iteration against the public way and against plain generation, two ranks against one.
 
-    python bench/es.py                  # on two slow cores: at 4 and 16 prompts nine minutes, at 128 and on two ranks another sixteen
     python bench/es.py                  # nine minutes on two slow cores; sixteen more for 128 prompts and two ranks
+    python bench/es.py --engine transformers --members 2 --batch 32 --repeats 3
 
 The model is randomly initialised, 29M weights in float32; the reward is an NLI cross-encoder (random, too) on greedy
 answers to questions of the tiny world. The public way: transformers' batched generate, noise by one generator that is
