@@ -118,7 +118,7 @@ def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[D
     # what splits all domains, what answers all questions and what is made of all runs have no names of their own
     used_by = {"split": ["domains"], "engine": ["models", "question_sets"]}
     used_by |= {section: ["models", "methods"] for section in ("directions", "rank_one", "transition")}
-    if any(_first(key, own.get("directions", {}).get(key), other.get("directions", {}).get(key)) for key in MADE_OF):
+    if any(own.get("directions", {}).get(key) != other.get("directions", {}).get(key) for key in MADE_OF):
         used_by["directions"] = ["models", "interventions"]
     for section, used in used_by.items():
         if section not in own or section not in other:

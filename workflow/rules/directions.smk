@@ -3,6 +3,7 @@
 TARGET = RESULTS.answerer("{target}")
 INTERVENED = TARGET.intervention("{intervention}")
 MADE_OF = RUN.directions("{question_set}", "{judge}")
+MADE_OF_JOB = RUN_JOB / MADE_OF.path.name
 
 
 rule capture:
@@ -15,9 +16,9 @@ rule capture:
     output:
         MADE_OF.moments,
     log:
-        RESULTS.log("capture", RUN_JOB / "{question_set}.{judge}"),
+        RESULTS.log("capture", MADE_OF_JOB),
     benchmark:
-        RESULTS.benchmark("capture", RUN_JOB / "{question_set}.{judge}")
+        RESULTS.benchmark("capture", MADE_OF_JOB)
     conda:
         environment(reading)
     threads: cores(reading)
@@ -42,9 +43,9 @@ rule direction:
         direction=MADE_OF.direction("{direction}"),
         trust=MADE_OF.trust("{direction}"),
     log:
-        RESULTS.log("direction", RUN_JOB / "{question_set}.{judge}" / "{direction}"),
+        RESULTS.log("direction", MADE_OF_JOB / "{direction}"),
     benchmark:
-        RESULTS.benchmark("direction", RUN_JOB / "{question_set}.{judge}" / "{direction}")
+        RESULTS.benchmark("direction", MADE_OF_JOB / "{direction}")
     wildcard_constraints:
         direction="contrast|shift",
     conda:
@@ -65,9 +66,9 @@ rule project:
     output:
         MADE_OF.projections("{evaluated_on}"),
     log:
-        RESULTS.log("project", RUN_JOB / "{question_set}.{judge}" / "{evaluated_on}"),
+        RESULTS.log("project", MADE_OF_JOB / "{evaluated_on}"),
     benchmark:
-        RESULTS.benchmark("project", RUN_JOB / "{question_set}.{judge}" / "{evaluated_on}")
+        RESULTS.benchmark("project", MADE_OF_JOB / "{evaluated_on}")
     wildcard_constraints:
         evaluated_on=r"[^/.]+",
     conda:
