@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from emflow.files import InputError, exclusive_lock, is_full_disk
+from emflow.start import spare_imports
 
 __all__ = ["RAN_ON", "finished", "note", "progress", "stage"]
 
@@ -97,6 +98,7 @@ def stage(log: str | os.PathLike[str]) -> Iterator[None]:
 
     A cluster may start a job again while its first start still runs: whoever comes second waits, beside the log.
     """
+    spare_imports()
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")

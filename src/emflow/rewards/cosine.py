@@ -8,6 +8,7 @@ import numpy as np
 from emflow.models.folder import require_sentence_encoder
 from emflow.models.loading import device
 from emflow.rewards.reward import scored
+from emflow.start import with_sklearn
 
 __all__ = ["Cosine"]
 
@@ -19,6 +20,7 @@ class Cosine:
     """
 
     def __init__(self, folder: Path, batch_size: int) -> None:
+        with_sklearn()
         from sentence_transformers import SentenceTransformer  # takes seconds
 
         require_sentence_encoder(folder, "methods.NAME.reward.model")

@@ -13,12 +13,12 @@ CPU = torch.device("cpu")
 SHAPES = {"embed": (300, 128), "norm": (128,), "proj": (128, 257)}
 
 
-def make(dtype: torch.dtype, decay: float = 0.0) -> Weights:
+def make(dtype: torch.dtype, decay: float = 0.0, keep: bool = False) -> Weights:
     generator = torch.Generator().manual_seed(0)
     masters = {name: 0.05 * torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
     masters["norm"].fill_(1.0)
     targets = {name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()}
-    return Weights(masters, targets, Noise(CPU), decay)
+    return Weights(masters, targets, Noise(CPU), decay, keep)
 
 
 def engine_tensors(weights: Weights) -> list[torch.Tensor]:
@@ -80,6 +80,28 @@ def test_threads_do_not_change_a_bit(monkeypatch):
         digests.append((weights.digest(), [tensor.tolist() for tensor in engine_tensors(weights)]))
     assert weights.threads == 3
     assert digests[0] == digests[1]
+
+
+def test_kept_noise_changes_no_bit_and_is_drawn_once(monkeypatch):
+    """Two iterations, a member's sign turned; seed 3 was on another rank."""
+    found = []
+    for keep in (False, True):
+        weights, drawn = make(torch.bfloat16, keep=keep), []
+        draw = weights.noise.draw
+        monkeypatch.setattr(
+            weights.noise, "draw", lambda *stream, draw=draw, drawn=drawn: drawn.append(stream) or draw(*stream)
+        )
+        members = []
+        for seeds in ([1, 2], [4, 5]):
+            for seed, sigma in zip([*seeds, seeds[0]], (0.01, 0.01, -0.01), strict=True):
+                weights.perturb([(seed, sigma)])
+                members += engine_tensors(weights)
+            weights.update([*seeds, 3], [0.1, -0.2, 0.3])
+        streams = len(weights.chunks)
+        assert len(drawn) == 2 * streams * (3 if keep else 6)
+        assert not weights.kept
+        found.append((weights.digest(), [tensor.tolist() for tensor in members]))
+    assert found[0] == found[1]
 
 
 def test_decay_leads_back_to_the_start():

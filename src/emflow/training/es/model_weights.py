@@ -12,6 +12,8 @@ from emflow.training.es.weights import Weights, read_masters
 
 __all__ = ["model_weights"]
 
+KEPT = 2**28  # bytes: the noise of a population that takes less is kept until the update
+
 
 def model_weights(folder: Path, model: PreTrainedModel, method: Es) -> Weights:
     """Masters from the folder's file, engine's tensors in the model: all that reads and writes text.
@@ -28,7 +30,8 @@ def model_weights(folder: Path, model: PreTrainedModel, method: Es) -> Weights:
     noise = make_noise(method.noise, model.device, model.dtype, shapes)
     match method.perturbation.kind:
         case "full_rank":
-            return Weights(masters, targets, noise, method.decay)
+            size = method.population * sum(master.nbytes for master in masters.values())
+            return Weights(masters, targets, noise, method.decay, keep=size <= KEPT)
         case "low_rank":
             from emflow.training.es.engines.rows import MembersRows
             from emflow.training.es.low_rank import LowRankWeights, matrices

@@ -2,8 +2,9 @@
 
 A member is cast(master + sigma * noise), written over the engine's tensors, so restoring is a cast of the master and
 exact. Noise is drawn chunk by chunk on all cores: beyond masters (4 bytes per weight) and engine, memory holds one
-chunk per thread. Products and sums are rounded one by one (no fused multiply-add), so that results depend neither on
-the number of threads nor on vector instructions.
+chunk per thread. (Of a model so small that this is nothing, the members' noise may be kept until the update, which then
+draws none.) Products and sums are rounded one by one (no fused multiply-add), so that results depend neither on the
+number of threads nor on vector instructions.
 """
 
 import hashlib
@@ -34,13 +35,20 @@ class Weights:
     """Masters by tensor name, and where each lies in the engine.
 
     `targets` holds a tensor of the same shape for every master, of any floating dtype; `decay` > 0 keeps a second
-    float32 copy, of the weights that the run started from. `members` are in place: one, or the model itself.
+    float32 copy, of the weights that the run started from; `keep` the noise of all members between two updates.
+    `members` are in place: one, or the model itself.
     """
 
     def __init__(
-        self, masters: dict[str, torch.Tensor], targets: dict[str, torch.Tensor], noise: Noise, decay: float = 0.0
+        self,
+        masters: dict[str, torch.Tensor],
+        targets: dict[str, torch.Tensor],
+        noise: Noise,
+        decay: float = 0.0,
+        keep: bool = False,
     ) -> None:
         self.masters, self.noise, self.decay, self.members = masters, noise, decay, 1
+        self.keep, self.kept = keep, dict[tuple[int, str, int], torch.Tensor]()
         starts = {name: master.clone() for name, master in masters.items()} if decay else None
         self.chunks = list(_chunks(masters, targets, starts, noise.chunk))
         self.threads = 1 if noise.device.type == "cuda" else min(torch.get_num_threads(), len(self.chunks))
@@ -52,8 +60,7 @@ class Weights:
         ((seed, sigma),) = members
 
         def put(chunk: _Chunk) -> None:
-            noise = self.noise.draw(seed, chunk.tensor, chunk.number, len(chunk.master))
-            chunk.target.copy_(noise.mul_(sigma).add_(chunk.master))
+            chunk.target.copy_((self._drawn(seed, chunk, self.keep) * sigma).add_(chunk.master))
 
         self._each(put)
 
@@ -68,13 +75,23 @@ class Weights:
         def move(chunk: _Chunk) -> None:
             step = torch.zeros_like(chunk.master)
             for seed, coefficient in terms:
-                noise = self.noise.draw(seed, chunk.tensor, chunk.number, len(step))
-                step.add_(noise.mul_(coefficient))
+                step.add_(self._drawn(seed, chunk) * coefficient)
             chunk.master.add_(step)
             if chunk.start is not None:
                 chunk.master.add_((chunk.start - chunk.master).mul_(self.decay))
 
         self._each(move)
+        self.kept.clear()
+
+    def _drawn(self, seed: int, chunk: _Chunk, keep: bool = False) -> torch.Tensor:
+        """A member's noise on a chunk, float32, which stays as it is."""
+        key = seed, chunk.tensor, chunk.number
+        noise = self.kept.get(key)
+        if noise is None:
+            noise = self.noise.draw(*key, len(chunk.master))
+            if keep:
+                self.kept[key] = noise
+        return noise
 
     def digest(self) -> str:
         """sha256 over the masters' names and float32 bytes in the order of names, in hex."""

@@ -1,0 +1,30 @@
+"""A job starts without what it does not use, and who needs it gets it."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import sys
+from emflow.start import spare_imports, with_sklearn
+spare_imports()
+import transformers.generation.utils
+assert sys.modules["sklearn"] is None, "transformers has imported it"
+with_sklearn()
+with_sklearn()
+import sklearn
+"""
+
+
+def test_sklearn_is_spared_and_comes_back():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("before", ["", "import sklearn; "])
+def test_a_process_that_has_it_keeps_it(before):
+    code = (
+        f"{before}from emflow.start import spare_imports, with_sklearn; spare_imports(); with_sklearn(); import sklearn"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
