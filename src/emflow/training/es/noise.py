@@ -1,4 +1,4 @@
-"""The noise of a member: standard normal values that are drawn anew whenever they are needed, and never stored."""
+"""The noise of a member: standard normal values that follow from its seed and are never written to a file."""
 
 import hashlib
 import sys
