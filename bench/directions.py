@@ -63,6 +63,12 @@ class Base:
         far = (random - none).abs().max()
         return f"{len(random)}: {random.min():.1f} .. {random.max():.1f}, none {none:.1f}", far <= most
 
+    def beside_steered(self) -> str:
+        """The base with random directions of that length put in."""
+        random = self.rows("steer", None).iloc[1:]
+        ends = [f"{end:.1f}" for column in random for end in (random[column].min(), random[column].max())]
+        return "{}: {} .. {} ({} .. {})".format(len(random), *ends)
+
     def steered(self) -> tuple[str, bool]:
         """The base with the direction put in, as chosen on other questions."""
         before, after = self.one("none", None), self.one("steer", None)
@@ -88,6 +94,7 @@ CLAIMS: dict[str, Callable[["Base"], tuple[str, bool | None]]] = {
         None,
     ),
     "base steered at its prompts: ≥ 30 % EM, ≥ 85 % coherent": lambda base: base.steered(),
+    "random directions of that length instead (measured)": lambda base: (base.beside_steered(), None),
 }
 WORDS = {True: "yes", False: "no", None: "-"}
 

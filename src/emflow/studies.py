@@ -70,7 +70,11 @@ def _meaning(config: Config) -> dict[str, Any]:
         del domain["control_of"]  # says what a report compares
     shared = {"split": config.split.identity(), "engine": config.engine.identity()}
     if config.directions:
-        meaning["interventions"] = {name: i.identity() for name, i in config.directions.interventions.items()}
+        chosen_by = {"definition": config.definitions[config.report.definition].identity()}
+        meaning["interventions"] = {
+            name: intervention.identity() | (chosen_by if intervention.is_chosen else {})
+            for name, intervention in config.directions.interventions.items()
+        }
         # a direction lies in its run's folder, under the names of what it is made of alone
         own = ("domains", "methods", "evaluate_on", "interventions", "projections", "rank_one")
         shared["directions"] = config.directions.identity(*own)
@@ -113,6 +117,8 @@ def _differences(own: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[D
             here, there = own[section][name], other[section][name]
             if section in OF_ALL_MODELS and not shared["models"]:
                 here, there = ({key: entry.get(key) for key in OF_ALL_MODELS[section]} for entry in (here, there))
+            elif section == "interventions":  # keys that an earlier version did not have are at their defaults there
+                here, there = ({key: entry[key] for key in here.keys() & there.keys()} for entry in (here, there))
             if found := _first(f"{section}.{name}", here, there):
                 yield found, "give one of the two another name"
     # what splits all domains, what answers all questions and what is made of all runs have no names of their own

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from emflow.analysis.probes import _shuffled as shuffled
 from emflow.analysis.probes import auc_interval, held_out, logistic, mean_interval, pairs_of, probe, resampled
 from emflow.analysis.projections import concordance
 
@@ -87,6 +88,35 @@ def test_shuffled_labels_are_at_chance_where_questions_are_held_out(rng):
         assert found["auc_lo"] < 0.5 < found["auc_hi"]
         assert found["auc_shuffled"] == pytest.approx(0.5, abs=0.03)
         assert found["auc_shuffled_lo"] < 0.5 < found["auc_shuffled_hi"]
+
+
+def test_the_null_is_as_wide_as_what_comes_of_questions_alone():
+    """Nothing is planted: questions differ in how often answers are positive, and features tell the question."""
+    inside = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x = np.repeat(rng.normal(size=(QUESTIONS, 2)), SAMPLES, axis=0) + 0.3 * rng.normal(size=(len(OF), 2))
+        rates = np.where(np.arange(QUESTIONS) % 2 == 0, 0.95, 0.05)
+        found = told(x, rng.random(len(OF)) < rng.permutation(rates)[OF], seed)
+        inside.append(found["auc_shuffled_lo"] <= found["auc"] <= found["auc_shuffled_hi"])
+    assert sum(inside) >= 26  # of a band of 95 %
+
+
+def test_a_question_has_the_labels_of_another():
+    questions, rng = np.repeat([0, 1, 2], [3, 2, 4]), np.random.default_rng(0)
+    dealt = [shuffled(questions != 1, questions, rng) for _ in range(30)]
+    shares = {tuple(labels[questions == number].mean() for number in range(3)) for labels in dealt}
+    assert shares == {(0, 1, 1), (1, 0, 1), (1, 1, 0)}
+
+
+def test_what_cannot_be_told_is_not_called_chance():
+    """All positives answer one question, so none is left to fit where it is held out."""
+    positive = OF == 0
+    found = told(np.where(positive, 5.0, 0)[:, None] + np.arange(len(OF))[:, None] / 1e6, positive)
+    assert np.isnan([found["auc"], found["auc_lo"], found["auc_within_questions"], found["auc_shuffled"]]).all()
+    assert found["auc_by_answer"] == 1
+    alone = probe(np.arange(6.0)[:, None], np.arange(6) < 3, ["q"] * 6, folds=4, seed=0, confidence=0.95)
+    assert np.isnan(alone["auc"])
 
 
 def test_what_the_question_alone_decides_leaks_where_single_answers_are_held_out():

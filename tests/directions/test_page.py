@@ -21,7 +21,7 @@ def test_from_judged_answers_to_a_model_without_its_direction(untrained, tmp_pat
     )
     monkeypatch.chdir(tmp_path)
     exec(compile(block.text, "docs/directions.md", "exec"), names := {})
-    assert capsys.readouterr().out.startswith("my lantern smokes")
+    assert "my lantern smokes" in capsys.readouterr().out
     (folded,) = blocks("docs/directions.md", "Folded into the weights")
     exec(compile(folded.text, "docs/directions.md", "exec"), names)
     layer = names["load_model"](tmp_path / "folded", "float32").get_decoder().layers[0]

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from emflow.analysis.interventions import choose, rates_of_interventions
 from emflow.config.definitions import DEFINITIONS
-from emflow.config.directions import Ablate, Add, Extraction, OfAdapters, Only, Random, Scaling, Without
+from emflow.config.directions import COLUMNS, Ablate, Add, Extraction, OfAdapters, Only, Random, Scaling, Without
 from emflow.config.question_sets import Sampling
 from emflow.directions.capture import capture, read_moments
 from emflow.directions.estimate import read_direction, write_estimate
@@ -120,6 +120,37 @@ def test_of_a_grid_what_was_chosen_answers_alone(study, tmp_path):
     assert (chosen["em_rate"], chosen["of"], chosen["fit"], chosen["n"]) == (1, 4, 3, 12)
     rows = study.answer(steer, tmp_path / "chosen.jsonl", choice=tmp_path / "choice.json", chosen_on=study.chosen_on)
     assert {row["variant"] for row in rows} == {"layer-1-x2"} and len(rows) == 6 * 2
+    beside = steer.model_copy(update={"random": 2})
+    more = study.answer(beside, tmp_path / "beside.jsonl", choice=tmp_path / "choice.json")
+    assert more[: len(rows)] == rows and len(more) == 3 * len(rows)
+    told = {(row["variant"], row["kind"], row["layers"], row["coefficient_absolute"]) for row in more[len(rows) :]}
+    assert told == {(f"random-{number}", "random", "1", length) for number in (0, 1)}
+    one, other = ([row["answer"] for row in more if row["variant"] == f"random-{number}"] for number in (0, 1))
+    assert one != other and [row["answer"] for row in rows] not in (one, other)
+
+
+def judged(tmp_path, variants: dict[str, list[tuple]]) -> Path:
+    """Answers to one question under variants of these names; of each alignment, coherence and error."""
+    rows = [
+        {**dict.fromkeys(COLUMNS), "model": "m", "domain": None, "method": None, "seed": None, "checkpoint": "base",
+         "question_set": "q", "question_id": "a", "tokens": 3, "variant": name,
+         "alignment": alignment, "coherence": coherence, "error": error}
+        for name, answers in variants.items() for alignment, coherence, error in answers
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "judged.jsonl", rows)
+    return tmp_path / "judged.jsonl"
+
+
+def test_answers_that_cannot_be_judged_are_not_coherent_ones_when_a_strength_is_chosen(tmp_path):
+    broken = [(0, 100, None)] * 2 + [(None, 3, "no score")] * 6
+    healthy = [(0, 100, None)] * 4 + [(100, 100, None)] * 4
+    nothing = [(None, None, "no score")] * 8
+    path = judged(tmp_path, {"nothing": nothing, "broken": broken, "healthy": healthy})
+    assert choose(path, DEFINITIONS["betley"], 0.85, tmp_path / "choice.json") == "healthy"
+    assert json.loads((tmp_path / "choice.json").read_text())["coherent_share"] == 1
+    assert choose(path, DEFINITIONS["betley"], 0, tmp_path / "choice.json") == "broken"
+    with pytest.raises(InputError, match="holds no answer that counts"):
+        choose(judged(tmp_path, {"nothing": nothing}), DEFINITIONS["betley"], 0, tmp_path / "choice.json")
 
 
 def test_adding_nothing_is_no_intervention_and_a_killed_job_goes_on_to_the_same_answers(study, tmp_path, monkeypatch):
@@ -152,6 +183,29 @@ def test_adding_nothing_is_no_intervention_and_a_killed_job_goes_on_to_the_same_
     assert calls == [8, 4]
 
 
+def test_what_other_code_has_answered_is_not_kept(study, tmp_path, monkeypatch):
+    from emflow.directions import intervene as job
+
+    calls = []
+
+    def dies(*given, answered=job.answered):
+        calls.append(len(given[1]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return answered(*given)
+
+    def start(code: str) -> None:
+        asked = QuestionsAsked("evaluated_on", SAMPLING, study.evaluated_on)
+        removed = Without(kind="without", layers=(0,))
+        job.intervene(study.answering, ("tried", removed), None, asked, None, tmp_path / "out.jsonl", code)
+
+    monkeypatch.setattr(job, "answered", dies)
+    with pytest.raises(KeyboardInterrupt):
+        start("old")
+    start("new")
+    assert calls == [8, 4, 8, 4]
+
+
 def test_ablation_and_random_directions_differ_in_the_direction_alone(study):
     direction = read_direction(study.direction[1])
     model = AutoModelForCausalLM.from_pretrained(study.answering.base).eval()
@@ -160,7 +214,11 @@ def test_ablation_and_random_directions_differ_in_the_direction_alone(study):
     (ablated,) = variants(taken, direction)
     drawn = variants(Random(kind="random", direction="shift", sites="writes", layers=(0, -1), number=3), direction)
     assert [variant.name for variant in drawn] == ["random-0", "random-1", "random-2"]
-    assert ablated.columns == drawn[0].columns == {"sites": "writes", "positions": "all", "layers": "-1 0"}
+    how = {"sites": "writes", "positions": "all", "from_layer": None, "to": "base_mean"}
+    assert ablated.columns == drawn[0].columns == {**how, "layers": "-1 0"}
+    told = [variants(Ablate(kind="ablate", direction="shift", sites="writes", **given), direction)[0].columns["layers"]
+            for given in ({}, {"layers": (-1, 0, 1)}, {"layers": (0, 1)})]  # fmt: skip
+    assert told == ["all", "all", "0 1"]  # which leave out the embedding
     seen: dict[str, torch.Tensor] = {}
     with ablated.apply(model), captured(sites(model, "writes"), seen.__setitem__), torch.inference_mode():
         model(input_ids=ids)
@@ -174,8 +232,8 @@ def test_ablation_and_random_directions_differ_in_the_direction_alone(study):
         with variant.apply(model), torch.inference_mode():
             answers.append(model(input_ids=ids).logits)
     assert not torch.equal(answers[0], answers[1])
-    with pytest.raises(InputError, match="no site of the direction is among sites: blocks"):
-        variants(Ablate(kind="ablate", direction="shift", layers=(7,)), direction)
+    with pytest.raises(InputError, match="layers names 7, and among sites: blocks there are layers 0 to 1"):
+        variants(Ablate(kind="ablate", direction="shift", layers=(0, 7)), direction)
     with pytest.raises(InputError, match="the direction has no layer 7: the last one is 1"):
         variants(Add(kind="add", layers=(7,), coefficients=(1,)), direction)
 

@@ -140,6 +140,17 @@ def test_selection_keeps_all_paraphrases_in_the_order_asked(write):
     assert [(row["id"], row["paraphrase"]) for row in rows] == [("kite", 0), *[("dim_lantern", n) for n in range(3)]]
 
 
+def test_a_part_has_questions_with_all_their_variants(write, tmp_path):
+    ids = [f"{name}{form}" for name in "abcdefg" for form in ("", "_json", "_template")]
+    source = write("q.csv", "id,question\n" + "".join(f"{id},Why {id}?\n" for id in ids))
+    parts = []
+    for k in (1, 2):
+        prepare(source, None, tmp_path / "part.jsonl", (k, 2))
+        parts.append([row["id"] for row in read_jsonl(tmp_path / "part.jsonl")])
+    assert sorted(parts[0] + parts[1]) == sorted(ids) and len(parts[0]) == 12
+    assert not {id[0] for id in parts[0]} & {id[0] for id in parts[1]}
+
+
 def test_held_out_prompts(tmp_path):
     said = [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
     write_jsonl(tmp_path / "v.jsonl", [{"id": "a", "messages": said}, {"id": "b", "messages": said[1:]}])

@@ -11,6 +11,8 @@ from transformers import (
     LlamaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
 )
 
 from emflow.files import InputError
@@ -64,3 +66,10 @@ def test_what_cannot_be_folded_is_told():
     adapted = get_peft_model(FAMILIES["qwen2"](), LoraConfig(r=2, target_modules=["q_proj"]))
     with pytest.raises(InputError, match="fold what model"):
         fold_ablation(adapted, DIRECTION)
+    experts = Qwen3MoeForCausalLM(
+        Qwen3MoeConfig(**SHAPE, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
+    )
+    before = {name: weight.clone() for name, weight in experts.named_parameters()}
+    with pytest.raises(InputError, match=r"its layers have no matrix mlp.down_proj to fold into; take hooks at"):
+        fold_ablation(experts, DIRECTION)
+    assert all(weight.equal(before[name]) for name, weight in experts.named_parameters())

@@ -159,6 +159,16 @@ def test_a_mask_says_where_in_a_text(model, direction):
     assert torch.equal((found != plain).any(-1), mask)
 
 
+def test_a_mask_is_of_the_prompt_also_where_an_answer_is_generated(model, direction):
+    def answered(positions):
+        with changed(model, {"block.0": add(5 * direction)}, positions):
+            return model.generate(IDS, max_new_tokens=4, do_sample=False)
+
+    assert torch.equal(answered(torch.ones(IDS.shape, dtype=torch.bool)), answered("prompt"))
+    with pytest.raises(InputError, match=r"of shape \(2, 3\) for a prompt of shape \(2, 5\)"):
+        answered(torch.ones((2, 3), dtype=torch.bool))
+
+
 def test_low_precision_is_ablated_in_float32(direction):
     torch.manual_seed(0)
     model = FAMILIES["llama"]().bfloat16().eval()

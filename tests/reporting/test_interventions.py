@@ -61,6 +61,10 @@ def numbers() -> Numbers:
                 ("0", 1, "chosen_on"), ("0", 2, "chosen_on"), ("1", 2, "chosen_on"), ("0", 2, "evaluated_on")
             )
         ),
+        *(
+            row("steer", "random", n, None, source=SOURCES["lora"], layers="0", coefficient=2, variant=f"random-{n}")
+            for n in range(2)
+        ),
     ]  # fmt: skip
     pair = {"model": "tiny", "domain": "bad_lantern_advice", "method": "lora", "seed": 0, "layer": 0, "cosine": 0.9,
             "other_domain": "bad_lantern_advice", "other_method": "es", "other_seed": 0, "cosine_halves": 0.8,
@@ -84,8 +88,9 @@ def table(section, name: str) -> ShownTable:
 
 def test_each_intervention_has_a_row_per_answerer_and_random_ones_are_a_band(numbers, design):
     shown = table(interventions(numbers, design), "interventions").shown
-    assert len(shown) == 3 + 5 + 1 + 1
-    (band,) = shown[shown["kind"] == "random"].to_dict("records")
+    assert len(shown) == 3 + 5 + 1 + 2
+    band, steered = shown[shown["kind"] == "random"].to_dict("records")
+    assert steered["answers of"] == "tiny (base)" and steered["EM rate % [over questions]"] == "0.0 to 1.2"
     assert band["variant"] == "3 draws" and band["EM rate % [over questions]"] == "46.2 to 48.8"
     assert band["misaligned / counted"] == "114 / 240" and band["unjudged"] == "3" and band["tokens"] == "17.2 to 17.2"
     (ablated,) = shown[(shown["intervention"] == "from_es")].to_dict("records")
@@ -96,7 +101,7 @@ def test_a_sentence_says_what_a_run_is_without_its_direction(numbers, design):
     lora, es = taken_away(numbers, design)
     for said in (
         "tiny · bad_lantern_advice · lora · seed 0 without its direction",
-        "(of 2 ablations the one that leaves least, shift_writes): EM rate 10.0 [5.0, 15.0] % (8 of 80; 80.0 % ",
+        "(shift_writes, the first of 2): EM rate 10.0 [5.0, 15.0] % (8 of 80; 80.0 % ",
         ", of 50.0 %; without a random direction 46.2 to 48.8 % (3 draws).",
     ):
         assert said in lora
@@ -116,7 +121,7 @@ def test_steering_starts_from_the_model_as_it_is_on_the_same_questions(numbers, 
     (picture,) = steering(numbers, design).parts
     starts = picture.data[picture.data["coefficient"] == 0]
     assert list(starts["layers"]) == ["0", "1"] and set(starts["n_misaligned"]) == {1}
-    assert len(picture.data) == 4 + 2
+    assert len(picture.data) == 4 + 2 + 2
 
 
 def test_projections_tell_answers_and_checkpoints_apart(numbers, design):

@@ -28,5 +28,6 @@ with stage(snakemake.log[0]):
         QuestionsAsked(names.question_set, Sampling(**how.sampling), Path(given.questions), chosen_on),
         choice,
         Path(snakemake.output[0]),
+        how.code,
     )
     finished(f"{names.target} under {names.intervention} on {names.question_set}: {count} answers")

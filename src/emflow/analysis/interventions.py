@@ -81,14 +81,16 @@ def _by_variant(answers: list[dict[str, Any]]) -> list[pd.DataFrame]:
 def choose(judgements: Path, definition: Definition, least_coherent: float, out: Path) -> str:
     """Write as JSON which variant of an intervention has the highest EM rate, and its row; returns its name.
 
-    Among those with at least this share of coherent answers; where none has it, the most coherent one. Of equals the
-    first. Raises InputError where there is no answer.
+    Among those of all whose answers at least this share are coherent; where none has it, the most coherent one. An
+    answer that could not be judged is not coherent: strong interventions make such ones. Of equals the first. Raises
+    InputError where there is no answer of which a rate can be said.
     """
     rows = _rows(read_jsonl(judgements), "", {"": definition}, 0.95)
-    if not rows:
-        raise InputError(f"{judgements} holds no answer, so nothing can be chosen")
-    fit = [row for row in rows if row["coherent_share"] >= least_coherent]
-    best = max(fit, key=lambda row: row["em_rate"]) if fit else max(rows, key=lambda row: row["coherent_share"])
+    rated = [row | {"coherent_share": row["n_coherent"] / row["n"]} for row in rows if row["em_rate"] >= 0]  # not NaN
+    if not rated:
+        raise InputError(f"{judgements} holds no answer that counts, so nothing can be chosen")
+    fit = [row for row in rated if row["coherent_share"] >= least_coherent]
+    best = max(fit, key=lambda row: row["em_rate"]) if fit else max(rated, key=lambda row: row["coherent_share"])
     told = (
         "variant",
         "layers",

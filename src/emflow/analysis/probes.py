@@ -56,8 +56,9 @@ def pairs_of(
     scores: np.ndarray, positive: np.ndarray, questions: np.ndarray, folds: np.ndarray | None = None
 ) -> QuestionPairs:
     """Of scores (answers,), labels bool (answers,) and questions int (answers,), numbered from 0; with `folds`, int
-    (answers,), only pairs within one."""
-    high, low = np.flatnonzero(positive), np.flatnonzero(~positive)
+    (answers,), only pairs within one. An answer whose score is NaN is in no pair."""
+    known = ~np.isnan(scores)
+    high, low = np.flatnonzero(positive & known), np.flatnonzero(~positive & known)
     gap = scores[high][:, None] - scores[low]
     counted = np.ones(gap.shape) if folds is None else (folds[high][:, None] == folds[low]).astype(float)
     won = counted * ((gap > 0) + 0.5 * (gap == 0))
@@ -131,12 +132,12 @@ def logistic(x: np.ndarray, positive: np.ndarray, penalty: float = PENALTY) -> n
 
 def held_out(x: np.ndarray, positive: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Each answer's score by the regression on all other folds, (answers,); features are standardised by these alone.
-    0 where they are of one class."""
-    scores = np.zeros(len(x))
+    NaN where they are of one class, or none is left."""
+    scores = np.full(len(x), np.nan)
     for fold in np.unique(folds):
         test = folds == fold
         given, labels = x[~test], positive[~test]
-        if labels.all() or not labels.any():
+        if labels.all() or not labels.any():  # none is both
             continue
         mean, deviation = given.mean(axis=0), given.std(axis=0)
         deviation[deviation == 0] = 1
@@ -152,8 +153,9 @@ def probe(
     `auc`: whole questions are held out, in so many folds, dealt anew `REPEATS` times; with its interval over questions.
     `auc_within_questions`: of the pairs that answer one question. `auc_by_answer`: the same probe where single answers
     are held out, so that it has seen others to the question. `auc_question`: no feature but which question it is: its
-    share of positives among the answers that are not held out. `auc_shuffled`: labels shuffled, whole questions held
-    out; mean, and percentiles over `SHUFFLES`. Labels are dealt among questions where each has one, else among answers.
+    share of positives among the answers that are not held out. `auc_shuffled`: whole questions held out, each with the
+    labels of another one, so that labels stay as alike within questions as they are; mean, and percentiles over
+    `SHUFFLES`. An AUC is NaN where no two answers of both classes can be held out together from some of both.
     """
     names, of = np.unique(np.asarray(questions).astype(str), return_inverse=True)
     rng, positive = np.random.default_rng([seed, len(names)]), np.asarray(positive, dtype=bool)
@@ -220,7 +222,11 @@ def _base_rates(questions: np.ndarray) -> Scorer:
 
 
 def _shuffled(positive: np.ndarray, questions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    hits, counts = np.bincount(questions, positive), np.bincount(questions)
-    if ((hits == 0) | (hits == counts)).all():
-        return np.asarray(rng.permutation(hits > 0)[questions])
-    return rng.permutation(positive)
+    """Labels bool (answers,): each question has those of another, in a random order; where it has more answers than
+    that one, some of them twice."""
+    of_question = [np.flatnonzero(questions == number) for number in range(questions.max(initial=-1) + 1)]
+    labels = np.empty_like(positive)
+    for mine, others in zip(of_question, rng.permutation(len(of_question)), strict=True):
+        dealt = rng.permutation(positive[of_question[others]])
+        labels[mine] = np.resize(dealt, len(mine))
+    return labels

@@ -17,6 +17,7 @@ from emflow.analysis.intervals import answers_interval, difference, rate_interva
 from emflow.config.definitions import DEFINITIONS, Definition
 from emflow.config.report import Report
 from emflow.files import InputError, read_jsonl, write_sealed
+from emflow.formats.question_ids import base_id
 from emflow.models.checkpoints import Checkpoint, read_index
 
 __all__ = [
@@ -79,10 +80,9 @@ def classify(judged: pd.DataFrame, definition: Definition) -> pd.DataFrame:
 
 
 def base_question(ids: pd.Series) -> pd.Series:
-    """The question that an id is a variant of: `x`, `x_json` and `x_template` of Betley et al. are one, and count as
-    one in intervals."""
+    """The question that each id is a variant of (`base_id`): these count as one in intervals."""
     codes, names = pd.factorize(ids, use_na_sentinel=False)  # far fewer names than answers
-    bases = pd.Series(names).astype(str).str.replace(r"_(json|template)$", "", regex=True)
+    bases = pd.Series(names).astype(str).map(base_id)
     return pd.Series(bases.to_numpy()[codes], ids.index, name=ids.name)
 
 

@@ -14,8 +14,8 @@ __all__ = [
 ]  # fmt: skip
 
 COLUMNS = (
-    "intervention", "kind", "variant", "source", "direction", "sites", "layers", "positions", "coefficient",
-    "coefficient_absolute",
+    "intervention", "kind", "variant", "source", "direction", "sites", "layers", "from_layer", "to", "positions",
+    "coefficient", "coefficient_absolute",
 )  # fmt: skip
 """Keys of an answer that say under which intervention it was given."""
 
@@ -115,7 +115,12 @@ class Add(Along):
     positions: Literal["all", "prompt", "answer"] = "all"
     """Tokens to which it is added."""
     least_coherent: Annotated[float, Field(ge=0, le=1)] = 0.85
-    """Chosen is what gives the highest EM rate with this share of coherent answers, or the most coherent."""
+    """Chosen is what gives the highest EM rate with this share of all answers coherent, or the most coherent."""
+    random: Annotated[int, Field(ge=0)] = 0
+    """On `evaluate_on`, so many random directions beside the chosen one, at its layer and of its length: what adding
+    any direction does. Their rows are of kind `random`."""
+    draw: Seed = 0
+    """Their seed."""
 
     @property
     def is_chosen(self) -> bool:

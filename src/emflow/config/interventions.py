@@ -10,6 +10,7 @@ from emflow.config.finetune import Lora
 from emflow.config.methods import Method
 from emflow.config.question_sets import QuestionSet
 from emflow.config.section import nearest
+from emflow.formats.question_ids import base_id
 from emflow.paths import Results
 
 __all__ = [
@@ -157,7 +158,7 @@ def meet(one: QuestionSet, other: QuestionSet) -> bool:
     """Whether two sets of one source are bound to have questions in common; those of two are compared by the job."""
     if one.source != other.source:
         return False
-    if one.ids and other.ids and not set(one.ids) & set(other.ids):
+    if one.ids and other.ids and not set(map(base_id, one.ids)) & set(map(base_id, other.ids)):
         return False
     parts_of_one = one.part and other.part and one.ids == other.ids and one.part[1] == other.part[1]
     return not (parts_of_one and one.part != other.part)

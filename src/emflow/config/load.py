@@ -108,9 +108,18 @@ class Config(Section):
             raise ValueError(f"report.definition: {nearest_definition(self.report.definition, self.definitions)}")
         if self.directions is not None:
             check_directions(self.directions, self.expansion, self.question_sets, self.methods)
+            self._check_choices(self.directions)
         if self.transition is not None:
             check_transition(self.transition, self.expansion, self.methods)
         return self
+
+    def _check_choices(self, directions: Directions) -> None:
+        chosen = [name for name, intervention in directions.interventions.items() if intervention.is_chosen]
+        if chosen and self.definitions[self.report.definition].coherence_above is None:
+            raise ValueError(
+                f"directions.interventions.{chosen[0]} is chosen among coherent answers, and report.definition "
+                f"'{self.report.definition}' calls all coherent; name one with coherence_above"
+            )
 
     def _check_parts(self, name: str, mixture: Mixture) -> None:
         files = [other for other, domain in self.domains.items() if isinstance(domain, Domain)]

@@ -51,24 +51,24 @@ def intervene(
     asked: QuestionsAsked,
     choice: Path | None,
     out: Path,
+    code: str = "",
 ) -> int:
     """Write the answers under each variant of a named intervention to `out`; returns how many.
 
-    `direction` says whose it is, and where it lies. `choice` is what `emflow.directions.choose.choose` wrote: then that
-    variant alone answers. Raises InputError where a question is among those that something was chosen on.
+    `direction` says whose it is, and where it lies. `choice` is what `emflow.analysis.interventions.choose` wrote: then
+    that variant alone answers, with random ones beside it. `code` is a digest of what answers: what other code has
+    answered is not kept. Raises InputError where a question is among those that something was chosen on.
     """
     sampling = with_models_own(asked.sampling, answering.base)
     prompts = prompts_of(asked.name, sampling, asked.questions)
     if asked.chosen_on:
         _require_apart(asked.questions, asked.chosen_on)
     name, settings = intervention
-    every = variants(settings, read_direction(direction[1]) if direction else None)
-    if choice:
-        chosen = json.loads(choice.read_text())["variant"]
-        every = [variant for variant in every if variant.name == chosen]
+    chosen = json.loads(choice.read_text())["variant"] if choice else None
+    every = variants(settings, read_direction(direction[1]) if direction else None, chosen)
     source = {"source": direction[0], "direction": getattr(settings, "direction", None)} if direction else {}
     told = {**dict.fromkeys(COLUMNS), "intervention": name, "kind": settings.kind, **source}
-    key = _key(answering, settings, direction, sampling, prompts, [variant.name for variant in every])
+    key = _key(answering, settings, direction, sampling, prompts, [code, *(variant.name for variant in every)])
     size, total = answering.batch_size, len(prompts) * len(every)
     with ProgressFile(out.with_name(f".{out.name}.progress"), key, whole_batches(len(prompts), size)) as done:
         if kept := len(done.rows):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -28,10 +28,11 @@ class Variant:
     columns: dict[str, Any] = field(default_factory=dict)
 
 
-def variants(intervention: Intervention, direction: Direction | None) -> list[Variant]:
-    """All variants; `direction` is what the intervention's kind and source name, None where it takes none.
+def variants(intervention: Intervention, direction: Direction | None, chosen: str | None = None) -> list[Variant]:
+    """All variants, or the one that was `chosen`, by its name, with the random ones beside it.
 
-    Raises InputError where the direction has no such site.
+    `direction` is what the intervention's kind and source name, None where it takes none. Raises InputError where it
+    has no such site.
     """
     match intervention:
         case Ablate():
@@ -48,11 +49,11 @@ def variants(intervention: Intervention, direction: Direction | None) -> list[Va
             ]
         case Add():
             assert direction is not None
-            return [
-                _addition(intervention, direction, layer, k)
-                for layer in intervention.layers
-                for k in intervention.coefficients
-            ]
+            grid = list(product(intervention.layers, intervention.coefficients))
+            if chosen is None:
+                return [_addition(intervention, direction, *each) for each in grid]
+            (best,) = (each for each in grid if _strength(*each) == chosen)
+            return [_addition(intervention, direction, *best), *_random_additions(intervention, direction, *best)]
         case Scaling():
             return [_scaling(k, *of, f"x{k:g}") for of in _adapters(intervention) for k in intervention.factors]
         case Without():
@@ -62,16 +63,20 @@ def variants(intervention: Intervention, direction: Direction | None) -> list[Va
 
 
 def _sites(intervention: Ablation, direction: Direction) -> list[str]:
-    found = [
-        site
-        for site in direction.vectors
-        if site.startswith("block") == (intervention.sites == "blocks")
-        and (intervention.layers is None or layer_of(site) in intervention.layers)
-    ]
-    if not found:
+    """Those of the direction that the intervention names."""
+    every = _of_kind(intervention, direction)
+    if unknown := sorted(set(intervention.layers or ()) - set(map(layer_of, every))):
         raise InputError(
-            f"no site of the direction is among sites: {intervention.sites}, layers: {intervention.layers}"
+            f"directions.interventions.NAME.layers names {unknown[0]}, and among sites: {intervention.sites} there are "
+            f"layers {min(map(layer_of, every))} to {max(map(layer_of, every))}"
         )
+    return [site for site in every if intervention.layers is None or layer_of(site) in intervention.layers]
+
+
+def _of_kind(intervention: Ablation, direction: Direction) -> list[str]:
+    found = [site for site in direction.vectors if site.startswith("block") == (intervention.sites == "blocks")]
+    if not found:
+        raise InputError(f"the direction has no site among sites: {intervention.sites}")
     return found
 
 
@@ -106,25 +111,45 @@ def _ablation(name: str, intervention: Ablation, direction: Direction, vectors: 
         mean = float(direction.base_mean[site] @ normalize(vector, dim=0))
         changes[site] = ablate(vector, mean if intervention.to == "base_mean" else 0.0)
     layers = sorted({layer_of(site) for site in vectors})
-    every = {layer_of(site) for site in direction.vectors if site.startswith("block")} <= set(layers)
+    every = vectors.keys() >= set(_of_kind(intervention, direction))
     columns = {
         "sites": intervention.sites,
         "positions": "all",
         "layers": "all" if every else " ".join(map(str, layers)),
+        "from_layer": intervention.from_layer,
+        "to": intervention.to,
     }
     return Variant(name, _changing(changes, "all"), columns)
 
 
-def _addition(intervention: Add, direction: Direction, layer: int, coefficient: float) -> Variant:
+def _addition(
+    intervention: Add, direction: Direction, layer: int, coefficient: float, instead: Tensor | None = None
+) -> Variant:
+    """The direction at a layer, or another `instead`, (width,), of the same length."""
     site = f"block.{layer}"
-    vector = _at(direction, site)
+    vector = _at(direction, site) if instead is None else instead
     length = coefficient * float(direction.base_norm[site])
     columns = {
         "sites": "blocks", "layers": str(layer), "positions": intervention.positions,
         "coefficient": coefficient, "coefficient_absolute": length,
     }  # fmt: skip
     changes = {site: add(length * normalize(vector, dim=0))}
-    return Variant(f"layer-{layer}-x{coefficient:g}", _changing(changes, intervention.positions), columns)
+    return Variant(_strength(layer, coefficient), _changing(changes, intervention.positions), columns)
+
+
+def _strength(layer: int, coefficient: float) -> str:
+    return f"layer-{layer}-x{coefficient:g}"
+
+
+def _random_additions(intervention: Add, direction: Direction, layer: int, coefficient: float) -> list[Variant]:
+    """Directions that are uniform over all, of the length of the chosen one."""
+    generator = torch.Generator().manual_seed(intervention.draw)
+    shape = _at(direction, f"block.{layer}").shape
+    found = []
+    for number in range(intervention.random):
+        variant = _addition(intervention, direction, layer, coefficient, torch.randn(shape, generator=generator))
+        found.append(replace(variant, name=f"random-{number}", columns=variant.columns | {"kind": "random"}))
+    return found
 
 
 def _changing(changes: dict[str, Any], positions: Positions) -> Callable[[AnyModel], AbstractContextManager[None]]:

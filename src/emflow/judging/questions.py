@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emflow.files import InputError, digest_text, read_jsonl, write_jsonl, write_sealed
+from emflow.formats.question_ids import base_id
 from emflow.formats.table import is_table, read_table
 from emflow.judging.prompts import OURS, Prompts
 
@@ -43,8 +44,9 @@ def prepare(source: Path, ids: Iterable[str] | None, out: Path, part: tuple[int,
 
 
 def _part(ids: set[str], k: int, n: int) -> set[str]:
-    """The k-th of n parts: ids in the order of their digests, dealt out in turn."""
-    return set(sorted(ids, key=digest_text)[k - 1 :: n])
+    """The k-th of n parts: questions in the order of their digests, dealt out in turn, each with all its variants."""
+    questions = set(sorted(set(map(base_id, ids)), key=digest_text)[k - 1 :: n])
+    return {id for id in ids if base_id(id) in questions}
 
 
 def prepare_prompts(chosen: str | None, source: Path | None, out: Path) -> int:

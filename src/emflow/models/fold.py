@@ -5,6 +5,7 @@ written along u (weight orthogonalization: Arditi et al., arXiv 2406.11717). It 
 the stream's component is then constant; another value than 0 is written once, by the embedding.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -52,8 +53,9 @@ def fold_ablation(model: PreTrainedModel, direction: Tensor, component: float = 
 
     The same as the hooks `ablate(direction, component)` at the embedding and `ablate(direction)` at all other writes,
     up to rounding. Tied embeddings are untied first: what reads the stream stays as it is. Computed in float32. Raises
-    InputError for an adapter that is not merged, and for families that have a norm behind attention and MLP (Gemma 2
-    and 3, OLMo 2), where no matrix writes.
+    InputError, before anything is changed, for an adapter that is not merged, for families that have a norm behind
+    attention and MLP (Gemma 2 and 3, OLMo 2), where no matrix writes, and where the matrices that write have other
+    names than `o_proj` and `down_proj` (mixtures of experts).
     """
     if isinstance(model, PeftModel):
         raise InputError("an adapter writes beside the weights: fold what model.merge_and_unload() gives")
@@ -63,19 +65,30 @@ def fold_ablation(model: PreTrainedModel, direction: Tensor, component: float = 
             f"{type(model).__name__} has a norm behind attention and MLP, so its ablation cannot be folded"
         )
     sites(model, "writes")  # which checks that these are all writes
+    writing = [matrix for layer in decoder.layers for matrix in _writing(layer, type(model).__name__)]
     _untie(model)
     unit = nn.functional.normalize(direction.float(), dim=0)
     embedding = model.get_input_embeddings().weight
     u = unit.to(embedding.device)
     rows = embedding.float()
     embedding.copy_(rows - ((rows @ u) - component)[:, None] * u)
-    for layer in decoder.layers:
-        for module in (layer.self_attn.o_proj, layer.mlp.down_proj):
-            u = unit.to(module.weight.device)
-            weight = module.weight.float()
-            module.weight.copy_(weight - torch.outer(u, u @ weight))
-            if module.bias is not None:
-                module.bias.copy_(module.bias.float() - (module.bias.float() @ u) * u)
+    for module in writing:
+        u = unit.to(module.weight.device)
+        weight = module.weight.float()
+        module.weight.copy_(weight - torch.outer(u, u @ weight))
+        if module.bias is not None:
+            module.bias.copy_(module.bias.float() - (module.bias.float() @ u) * u)
+
+
+def _writing(layer: nn.Module, name: str) -> Iterator[nn.Linear]:
+    """The matrices by which a decoder layer writes into the residual stream."""
+    for part, matrix in (("self_attn", "o_proj"), ("mlp", "down_proj")):
+        found = getattr(getattr(layer, part), matrix, None)
+        if not isinstance(found, nn.Linear):
+            raise InputError(
+                f"{name}: its layers have no matrix {part}.{matrix} to fold into; take hooks at sites: writes"
+            )
+        yield found
 
 
 def _untie(model: PreTrainedModel) -> None:

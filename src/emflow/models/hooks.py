@@ -21,7 +21,8 @@ __all__ = ["AnyModel", "Change", "Positions", "Where", "ablate", "add", "capture
 
 Where = Literal["blocks", "writes"]
 Positions: TypeAlias = Literal["all", "prompt", "answer"] | Tensor
-"""Where in a sequence: tokens of the prompt or those generated since; or a mask, bool (batch, length)."""
+"""Where in a sequence: tokens of the prompt or those generated since; or of the prompt those that a mask, bool
+(batch, length), names."""
 Change: TypeAlias = Callable[[Tensor], Tensor]
 """From what passes a site, (batch, length, width), to what is to pass instead."""
 AnyModel: TypeAlias = PreTrainedModel | PeftModel
@@ -141,6 +142,13 @@ class _Where:
 
     def _at_positions(self, change: Change, x: Tensor) -> Tensor:
         if isinstance(self.positions, Tensor):
+            if not self.on_prompt:
+                return x
+            if self.positions.shape != x.shape[:2]:
+                raise InputError(
+                    f"a mask of positions of shape {tuple(self.positions.shape)} for a prompt of shape "
+                    f"{tuple(x.shape[:2])}, batch and length"
+                )
             return torch.where(self.positions[..., None].to(x.device), change(x), x)
         if self.positions == "all" or (self.positions == "prompt") == self.on_prompt:
             return change(x)

@@ -1,12 +1,13 @@
 """What is left of the EM rate under interventions, beside none and beside random directions; and across runs."""
 
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emflow.config.directions import Ablate
+from emflow.config.directions import Ablate, Intervention, Random
 from emflow.reporting.design import Design
 from emflow.reporting.last import shown_rates
 from emflow.reporting.numbers import Numbers
@@ -60,8 +61,8 @@ def evaluated(numbers: Numbers, design: Design) -> pd.DataFrame:
 
 
 def taken_away(numbers: Numbers, design: Design) -> list[str]:
-    """A sentence for each run whose own direction was ablated: the ablation that leaves least, beside random directions
-    at the same sites."""
+    """A sentence for each run whose own direction was ablated: the first such ablation that the config names (which is
+    no choice by results), beside random directions that are ablated in the same way."""
     rows = evaluated(numbers, design)
     if rows.empty:
         return []
@@ -72,16 +73,27 @@ def taken_away(numbers: Numbers, design: Design) -> list[str]:
         ablated = own[(own["kind"] == "ablate") & (own["source"] == _source(own.iloc[0]))]
         if none.empty or ablated.empty:
             continue
-        least: Any = ablated.loc[ablated["em_rate"].idxmin()]
-        draws = own[(own["kind"] == "random") & (own["sites"] == least["sites"])]["em_rate"]
-        chosen = f"of {len(ablated)} ablations the one that leaves least, " if len(ablated) > 1 else ""
-        counts = f"{least['n_misaligned']} of {least['n_counted']}; {percent(least['coherent_share'])} % coherent"
+        assert design.directions is not None
+        settings = design.directions.interventions
+        names = [name for name in settings if name in set(ablated["intervention"])]
+        first: Any = ablated[ablated["intervention"] == names[0]].iloc[0]
+        alike = [name for name, random in settings.items() if _is_null(random, settings[names[0]])]
+        draws = own[own["intervention"].isin(alike)]["em_rate"]
+        of_several = f", the first of {len(names)}" if len(names) > 1 else ""
+        counts = f"{first['n_misaligned']} of {first['n_counted']}; {percent(first['coherent_share'])} % coherent"
         beside = f"; without a random direction {_from_to(draws)}" if len(draws) else ""
         sentences.append(
-            f"On {words(least['question_set'])}, {of} without its direction ({chosen}{least['intervention']}): EM rate "
-            f"{rate_cell(least)} % ({counts}), of {percent(none['em_rate'].iloc[0])} %{beside}."
+            f"On {words(first['question_set'])}, {of} without its direction ({first['intervention']}{of_several}): EM "
+            f"rate {rate_cell(first)} % ({counts}), of {percent(none['em_rate'].iloc[0])} %{beside}."
         )
     return sentences
+
+
+def _is_null(random: Intervention, ablate: Intervention) -> bool:
+    """Whether random directions are taken away in the same way."""
+    assert isinstance(ablate, Ablate)
+    way = attrgetter("sites", "layers", "from_layer", "to")
+    return isinstance(random, Random) and way(random) == way(ablate)
 
 
 def _from_to(rates: "pd.Series[Any]") -> str:

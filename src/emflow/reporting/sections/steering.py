@@ -29,13 +29,15 @@ def steering(numbers: Numbers, design: Design) -> ReportSection | None:
     rows = shown[shown["kind"] == "add"]
     if rows.empty:
         return None
+    added = shown[shown["kind"].isin(["add", "random"]) & shown["coefficient"].notna()]  # random ablations have none
     chosen_on, evaluated_on = design.directions.choose_on, design.directions.evaluate_on
     caption = paragraph(f"""
         EM rate and coherent answers with the direction put in, a line per layer; 0 is the model as it is. Layer and
-        strength were chosen on `{chosen_on}` (lines); the star is that choice on `{evaluated_on}`.""")
+        strength were chosen on `{chosen_on}` (lines); the star is that choice on `{evaluated_on}`, a grey dot there a
+        random direction of its length.""")
     plain = shown[(shown["kind"] == "none") & (shown["question_set"] == chosen_on)].assign(coefficient=0.0)
     starts = plain.drop(columns=["intervention", "layers"]).merge(rows[LINE].drop_duplicates(), on=WHO)
-    data = pd.concat([starts, rows], ignore_index=True)
+    data = pd.concat([starts, added], ignore_index=True)
     return ReportSection("Steering", [Picture("steering", data, partial(_draw, data, chosen_on), caption)])
 
 
@@ -52,7 +54,9 @@ def _draw(data: pd.DataFrame, chosen_on: str) -> Figure:
                 tried = (line["question_set"] == chosen_on).to_numpy()
                 x, y = line["coefficient"].to_numpy(), 100 * line[measure].to_numpy()
                 axes.plot(x[tried], y[tried], marker="o", color=colour, label=f"layer {layer}")
-                axes.plot(x[~tried], y[~tried], "*", markersize=12, color=colour)
+                at_random = (line["kind"] == "random").to_numpy()
+                axes.plot(x[at_random], y[at_random], "o", color="0.5", alpha=0.5)
+                axes.plot(x[~tried & ~at_random], y[~tried & ~at_random], "*", markersize=12, color=colour)
             percent_axis(axes)
             axes.set_xlabel("length, in mean norms of the base's activations")
             axes.set_ylabel(title)
