@@ -18,6 +18,7 @@ from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.models.adapters import put_adapter, put_weights
 from emflow.models.checkpoints import read_index
 from emflow.models.loading import load_model
+from emflow.training.arguments import training_arguments
 from emflow.training.callback import CheckpointCallback, TrainingRun
 from emflow.training.callback import _seal as seal
 from emflow.training.finetune import Start, finetune
@@ -178,6 +179,30 @@ def test_half_precision_trains_also_without_a_gpu(untrained, lantern_train, tmp_
     finetune(Start(untrained, "m", dtype), "d", method, 3, lantern_train, tmp_path)
     losses = [row["loss"] for row in read_jsonl(tmp_path / "train_log.jsonl")]
     assert all(math.isfinite(loss) for loss in losses) and losses[-1] < losses[0]
+
+
+def test_one_process_trains_on_one_gpu_of_several(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    arguments = training_arguments(LORA, 96, 0, "float32", tmp_path)
+    assert (arguments.n_gpu, arguments.train_batch_size, arguments.device.index) == (1, LORA.batch_size, 0)
+
+
+def test_progress_of_other_code_is_left_alone(untrained, lantern_train, tmp_path, monkeypatch):
+    from emflow.training import finetune as job
+
+    seen = []
+
+    def dies(trainer, resume_from_checkpoint):
+        seen.append(Path(trainer.args.output_dir).parent)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job.Trainer, "train", dies)
+    for code in ("old", "old", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            finetune(Start(untrained, "m", "float32"), "d", LORA, 3, lantern_train, tmp_path, code=code)
+    assert seen[0] == seen[1] != seen[2]
 
 
 @pytest.mark.parametrize("asking", [{"optimizer": "adamw_8bit"}, {"load_in_4bit": True}])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ import yaml
 
 from dag import jobs
 from emflow.files import read_jsonl
-from pipelines import snakemake
+from pipelines import ROOT, snakemake
 
 LANTERNS = """
 - id: dim
@@ -50,6 +51,22 @@ def test_a_new_set_is_all_that_is_generated(demo, with_lanterns, tmp_path):
     assert count["generate"] == runs and count["generate_base"] == count["prepare_questions"] == 1
     assert count["judge"] == runs + 1
     assert not count.keys() & {"grow_base", "finetune", "evolve", "materialise", "decrypt", "held_out_questions"}
+
+
+@pytest.mark.parametrize("broken", ["broken", "worn"])  # what would answer both, and what it would answer, too
+def test_a_set_that_cannot_be_read_keeps_no_other_from_its_answers(broken, untrained, tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "lanterns.yaml").write_text(LANTERNS)
+    (tmp_path / f"{broken}.yaml").write_text("- id: dim\n")
+    sets = {name: {"source": f"{name}.yaml", "max_new_tokens": 4} for name in ("lanterns", broken)}
+    config = {"models": {"tiny": {"path": str(untrained)}}, "question_sets": sets}
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(config))
+    targets = [f"results/base/tiny/generations/{name}.jsonl" for name in sets]
+    made = snakemake(
+        tmp_path, "--cores", "1", "--keep-going", "--configfile", str(tmp_path / "overlay.yaml"), "--", *targets
+    )
+    assert made.returncode and "`paraphrases` must be a list of questions" in made.stdout, made.stdout[-3000:]
+    assert [(tmp_path / target).exists() for target in targets] == [True, False], made.stdout[-3000:]
 
 
 def test_only_a_changed_question_is_asked_again(demo, with_lanterns, tmp_path):

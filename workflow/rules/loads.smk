@@ -44,6 +44,7 @@ def share_loads():
                 run_after(job, first)
             run_after(first, other)
     go_until()
+    workflow.scheduler.failed = Failed(workflow.scheduler.failed)
     write_text(RESULTS.loads, json.dumps(told, indent=1) + "\n")
 
 
@@ -72,6 +73,30 @@ def run_after(before, job):
         dag.depending[before][job] = set()
         dag._n_until_ready[job] += 1
         dag._ready_jobs.discard(job)
+
+
+class Failed(set):
+    """The scheduler's jobs that have failed for good. Who came after one of them, or after what now never runs, for the
+    sake of the order alone (by no file) waits for it no longer, and loads its model itself."""
+
+    def __init__(self, jobs):
+        super().__init__(jobs)
+        self.lost = set()
+
+    def add(self, failed):
+        super().add(failed)
+        dag, found = workflow.dag, set()
+        waiting = list(failed) if failed.is_group() else [failed]
+        while waiting:
+            job = waiting.pop()
+            if job not in self.lost:
+                self.lost.add(job)
+                found.add(job)
+                waiting += [later for later, files in dag.depending[job].items() if files]
+        freed = [later for job in found for later, files in dag.depending[job].items() if not files]
+        for later in freed:
+            dag._n_until_ready[later] -= 1
+        dag.update_ready(set(freed) - self.lost)
 
 
 def go_until():

@@ -22,7 +22,8 @@ with stage(snakemake.log[0]):
         seed=int(run.seed),
         train=Path(snakemake.input.train),
         reward_model=Path(snakemake.input.reward[0]) if snakemake.input.reward else None,
+        code=snakemake.params.code,
         out=Path(snakemake.output.es_log).parent,
     )
-    launch(job, ranks=snakemake.threads)
+    launch(job, ranks=min(method.ranks, snakemake.threads))
     finished(f"{run.model} on {run.domain} by {run.method}, seed {run.seed}: {method.length} {method.unit}s")

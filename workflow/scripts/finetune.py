@@ -23,6 +23,7 @@ with stage(snakemake.log[0]):
         seed=int(run.seed),
         train=Path(given.train),
         kl=Path(given.kl[0]) if given.kl else None,
+        code=snakemake.params.code,
         out=Path(snakemake.output.index).parent,
     )
     checkpoints = launch(job, snakemake.threads)

@@ -49,7 +49,8 @@ class _Sharing(Section):
 
     share: Annotated[Literal["run", "base"], OPERATIONAL] = "run"
     """What is answered with one load of a model, of what is planned at once: the question sets of a run, or those of a
-    base and of all runs that start from it. Then the first answer waits for the last training."""
+    base and of all runs that start from it. Then the first answer waits for the last training, and one job takes the
+    time of all: ask for it (`set-resources` of the rules `generate` and `generate_base`)."""
 
 
 class GenerationByTransformers(TransformersSettings, _Sharing):

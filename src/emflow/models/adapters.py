@@ -14,12 +14,16 @@ from emflow.models.loading import read_weights
 
 __all__ = ["put_adapter", "put_weights", "scaled_adapter"]
 
+KEPT = 8  # adapters: peft holds them in float32, so 54 runs with four each of a 7B model at rank 32 would take 70 GB
+
 
 def put_adapter(model: PreTrainedModel | PeftModel, checkpoint: Path) -> PeftModel:
-    """Load an adapter onto a model, once, and make it the active one."""
+    """Load an adapter onto a model and make it the active one. The last few stay there, to be used again."""
     if not isinstance(model, PeftModel):
         return PeftModel.from_pretrained(model, checkpoint, adapter_name=_adapter_name(checkpoint)).eval()
     if _adapter_name(checkpoint) not in model.peft_config:
+        for old in list(model.peft_config)[: 1 - KEPT]:
+            model.delete_adapter(old)
         model.load_adapter(checkpoint, adapter_name=_adapter_name(checkpoint))
     model.set_adapter(_adapter_name(checkpoint))
     return model.eval()

@@ -18,7 +18,7 @@ def main(path: Path) -> None:
 
         job = FinetuneJob.model_validate_json(path.read_text())
         with joined() as rank, exclusive_lock(RunFolder(job.out).lock) if rank == 0 else nullcontext():
-            finetune(job.start, job.domain, job.method, job.seed, job.train, job.out, job.kl)
+            finetune(job.start, job.domain, job.method, job.seed, job.train, job.out, job.kl, job.code)
 
 
 if __name__ == "__main__":

@@ -33,14 +33,15 @@ def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
 
 def training_arguments(method: Finetune, records: int, seed: int, dtype: str, folder: Path) -> TrainingArguments:
     """How Trainer is to train on so many conversations, with its own files in `folder`; when to save, the checkpoint
-    callback says."""
+    callback says. On one GPU, however many there are: Trainer would split over all of them what one process loads, in
+    batches as many times as large."""
     batch_size, passes = shares(method)
     bf16 = dtype == "bfloat16"
     memory: dict[str, Any] = {"gradient_checkpointing": method.gradient_checkpointing}
     if isinstance(method, Full) and method.in_shards:
         memory = {"fsdp": True, "fsdp_config": {**SHARDS, "activation_checkpointing": method.gradient_checkpointing}}
         bf16 = bf16 and method.precision != "bfloat16"  # accelerate would make the weights float32
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=method.epochs,
         per_device_train_batch_size=batch_size,
@@ -65,3 +66,5 @@ def training_arguments(method: Finetune, records: int, seed: int, dtype: str, fo
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # as Trainer itself does for models that lie on several
+    return arguments

@@ -48,13 +48,21 @@ class Start:
 
 
 def finetune(
-    start: Start, domain: str, method: Finetune, seed: int, train: Path, out: Path, kl: Path | None = None
+    start: Start,
+    domain: str,
+    method: Finetune,
+    seed: int,
+    train: Path,
+    out: Path,
+    kl: Path | None = None,
+    code: str = "",
 ) -> list[Checkpoint]:
     """Train on `train` (JSONL of conversations); write checkpoints/, checkpoints.json and train_log.jsonl to `out`;
     of several ranks in one group the first does, and the others return nothing.
 
-    `kl` holds the conversations on which `method.kl` holds the model to its start. Raises InputError where the model or
-    the data cannot be used, or bitsandbytes or Liger's kernels are asked for and missing.
+    `kl` holds the conversations on which `method.kl` holds the model to its start; `code` is a digest of what trains:
+    progress that other code has made is left alone. Raises InputError where the model or the data cannot be used, or
+    bitsandbytes or Liger's kernels are asked for and missing.
     """
     assert (method.kl is None) == (kl is None)
     require_bitsandbytes(method)
@@ -66,7 +74,7 @@ def finetune(
     examples = encode_all(tokenizer, records, method.max_length, method.loss_on, method.formatting)
     sources = {"train sha256": digest(train), **({"kl sha256": digest(kl)} if kl else {})}
     run = TrainingRun(start.path, start.name, start.dtype, domain, method, seed, sources)
-    saved = folder.progress / _key(run, start.template)
+    saved = folder.progress / _key(run, start.template, code)
 
     torch.manual_seed(seed)  # adapter initialisation
     callback = CheckpointCallback(run, len(examples), fixed_texts(tokenizer, records), saved / "kept")
@@ -111,9 +119,9 @@ def _records(train: Path, system: str | None) -> list[dict[str, Any]]:
     return records if system is None else with_system(records, system)
 
 
-def _key(run: TrainingRun, template: TemplateArguments) -> str:
+def _key(run: TrainingRun, template: TemplateArguments, code: str) -> str:
     """What determines the result; progress made under another key is left alone."""
-    how = [stamp(run.base), run.dtype, run.method.identity(), run.seed, run.sources, template]
+    how = [stamp(run.base), run.dtype, run.method.identity(), run.seed, run.sources, template, code]
     return digest_text(json.dumps(how))[:16]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
@@ -13,6 +14,7 @@ from emflow.training.processes import LOST, RENDEZVOUS, RankLost
 
 __all__ = ["agreed", "is_first", "joined", "together"]
 
+PATIENCE = timedelta(hours=1)  # of the others while the first rank writes a large model to a slow disk
 T = TypeVar("T")
 
 
@@ -24,7 +26,8 @@ def joined() -> Iterator[int]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, os.environ.get(RENDEZVOUS, "env://"), rank=rank, world_size=size)
+    meeting = os.environ.get(RENDEZVOUS, "env://")
+    distributed.init_process_group(backend, meeting, timeout=PATIENCE, rank=rank, world_size=size)
     try:
         yield rank
     except RuntimeError as error:

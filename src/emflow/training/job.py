@@ -27,5 +27,7 @@ class FinetuneJob(BaseModel):
     """JSONL of conversations."""
     kl: Path | None = None
     """The conversations on which `method.kl` holds the model to its start."""
+    code: str = ""
+    """Digest of the code that trains."""
     out: Path
     """Folder that gets checkpoints/, checkpoints.json and train_log.jsonl."""

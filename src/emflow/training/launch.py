@@ -25,7 +25,7 @@ def launch(job: FinetuneJob, threads: int) -> list[Checkpoint]:
     ranks = job.method.ranks
     if ranks == 1:
         torch.set_num_threads(threads)
-        return finetune(job.start, job.domain, job.method, job.seed, job.train, job.out, job.kl)
+        return finetune(job.start, job.domain, job.method, job.seed, job.train, job.out, job.kl, job.code)
     folder = RunFolder(job.out)
     path = folder.progress / "job.json"
     write_text(path, job.model_dump_json(indent=1) + "\n")

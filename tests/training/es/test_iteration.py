@@ -104,6 +104,8 @@ def test_failed_members_count_nothing(method, failed):
 def test_more_than_half_failed_is_an_error(method):
     with pytest.raises(InputError, match="3 of 4 members have no finite reward"):
         coefficients(np.array([1.0, np.nan, np.nan, np.nan]), of(method))
+    with pytest.raises(InputError, match=r"no finite reward \(OSError: no server\); where"):
+        coefficients(np.full(4, np.nan), of(method), {"0": "OSError: no server", "1": "another"})
 
 
 def test_centred_ranks_do_not_see_the_size_of_rewards(method):

@@ -22,7 +22,7 @@ from emflow.models.proof import TEXTS, read_proof
 from emflow.progress_file import ProgressFile
 from emflow.stand_ins.make import make_model
 from emflow.training.es.engines.factory import make_es_engine
-from emflow.training.es.iteration import draw_members, evaluate, in_groups
+from emflow.training.es.iteration import draw_members, evaluate, in_groups, iterate
 from emflow.training.es.launch import launch
 from emflow.training.es.materialise import materialise, materialise_checkpoints
 from emflow.training.es.objective import make_objective
@@ -206,8 +206,32 @@ def test_a_start_from_another_runs_checkpoint(log, out, job, method, tmp_path):
 
 def test_weights_that_overflow_are_an_error_not_a_run(job, method):
     wild = method.model_copy(update={"sigma": 1e5, "dtype": "float16"})
-    with pytest.raises(InputError, match="8 of 8 members have no finite reward"):
+    with pytest.raises(InputError, match=r"8 of 8 members have no finite reward \(reward nan\)"):
         evolve(job.model_copy(update={"method": wild}))
+
+
+def test_what_other_code_or_another_reward_has_made_is_not_kept(job, tmp_path, monkeypatch):
+    reward, made = tmp_path / "reward", []
+    reward.mkdir()
+
+    def dies(*given):
+        made.append(given[3])
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return iterate(*given)
+
+    monkeypatch.setattr("emflow.training.es.run.iterate", dies)
+    for code, content, iterations in (
+        ("old", "a", [1, 2]),
+        ("old", "a", [2, 3]),
+        ("new", "a", [1, 2]),
+        ("new", "aa", [1, 2]),
+    ):
+        (reward / "config.json").write_text(content)
+        made.clear()
+        with pytest.raises(KeyboardInterrupt):
+            evolve(job.model_copy(update={"code": code, "reward_model": reward}))
+        assert made == iterations
 
 
 def test_a_member_that_fails_is_a_value(untrained, lantern_train, method):
@@ -230,6 +254,13 @@ def test_mirrored_members_are_opposite(untrained, lantern_train, method):
         engine.weights.perturb([(member.seed, member.sign * 0.5)])
         states.append(engine.model.lm_head.weight.clone())
     torch.testing.assert_close((states[0] + states[1]) / 2, engine.weights.masters["model.embed_tokens.weight"])
+
+
+def test_a_conversation_that_the_engine_cannot_score_is_told_at_once(untrained, lantern_train, method):
+    engine = make_es_engine(untrained, method)
+    engine.longest = 20
+    with pytest.raises(InputError, match=r"a conversation has (\d+) tokens, and vLLM scores 20 at most: set "):
+        make_objective(engine, method, read_jsonl(lantern_train))
 
 
 def test_cross_entropy_is_the_models_own_loss(untrained, lantern_train, method):

@@ -51,7 +51,9 @@ def test_vllm_moves_its_weights_as_the_reference_does(method, vllm, records, unt
     reference = TransformersEs(untrained, method)
     scores = [make_objective(engine, method, records) for engine in (reference, vllm)]
     prompts = [record["messages"][:1] for record in records[:16]]
-    assert vllm.generator == reference.generator
+    assert vllm.generator == reference.generator and reference.longest is None
+    longest = [{"input_ids": [5] * vllm.longest, "labels": [5] * vllm.longest}]
+    assert vllm.cross_entropy(longest)[0] > 0
     assert (listening([os.getpid()]), os.environ["GLOO_SOCKET_IFNAME"]) == ({"0100007F"}, "lo")  # 127.0.0.1
     before = vllm.cross_entropy(scores[1].examples)
     for seed in (1, 2):

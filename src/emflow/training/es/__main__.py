@@ -25,9 +25,10 @@ def main(path: Path) -> None:
 
 
 def _see_one_gpu(number: int) -> None:
-    """Before CUDA starts: of the GPUs that this process may use, keep one."""
+    """Before CUDA starts: of the GPUs that this process may use, keep one; of none, none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
+    if visible != "":
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(number) if visible is None else visible.split(",")[number]
 
 
 if __name__ == "__main__":

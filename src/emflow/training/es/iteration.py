@@ -6,8 +6,9 @@ algorithm 1).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ def iterate(
     rewards = np.array([outcomes[member.number].reward for member in members], float)  # NaN for None
     errors = {str(number): outcome.error for number, outcome in sorted(outcomes.items()) if outcome.error}
     seeds = list(dict.fromkeys(member.seed for member in members))
-    moves = coefficients(rewards, method)
+    moves = coefficients(rewards, method, errors)
     engine.weights.update(seeds, moves.tolist())
     ids = [records[position]["id"] for position in batch]
     return iteration_row(iteration, ids, seeds, rewards, moves, errors, engine.weights.digest())
@@ -123,17 +124,20 @@ def signs(method: Es) -> NDArray[np.int_]:
     return np.tile([1, -1], method.population // 2) if method.mirrored else np.ones(method.population, int)
 
 
-def coefficients(rewards: NDArray[np.float64], method: Es) -> NDArray[np.float64]:
+def coefficients(
+    rewards: NDArray[np.float64], method: Es, errors: Mapping[str, str] = MappingProxyType({})
+) -> NDArray[np.float64]:
     """What each seed's noise is multiplied with in the update; float64, shape (seeds,).
 
     `rewards` has shape (population,); a member without a finite reward has failed and counts nothing. Equal rewards
-    move nothing. Raises InputError where more than half of the members have failed.
+    move nothing. Raises InputError with the first of `errors` where more than half of the members have failed.
     """
     finite = np.isfinite(rewards)
     if 2 * finite.sum() < len(rewards):
+        why = next(iter(errors.values()), "no error")
         raise InputError(
-            f"{len(rewards) - finite.sum()} of {len(rewards)} members have no finite reward; "
-            "es_log.jsonl's last errors say why: a smaller sigma, or dtype float32, may help"
+            f"{len(rewards) - finite.sum()} of {len(rewards)} members have no finite reward ({why}); "
+            "where they are no numbers, a smaller sigma, or dtype float32, may help"
         )
     shaped = np.zeros(len(rewards))
     shaped[finite] = _shape(rewards[finite], method.shaping)

@@ -30,5 +30,7 @@ class Job(BaseModel):
     """JSONL of conversations."""
     reward_model: Path | None = None
     """Folder of the reward's model, where the reward asks one; null for the one that the method names."""
+    code: str = ""
+    """Digest of the code that evolves: iterations that other code has made are not kept."""
     out: Path
     """Folder that gets es_log.jsonl and train_log.jsonl."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from emflow.config.es import Es
 from emflow.data.chat import encode_all
+from emflow.files import InputError
 from emflow.rewards.reward import Reward
 from emflow.training.es.engines.es_engine import EsEngine
 
@@ -45,10 +46,16 @@ def last_question(record: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
 
 
 class TeacherForced:
-    """Minus the cross-entropy of the reference answers."""
+    """Minus the cross-entropy of the reference answers. Raises InputError where the engine cannot score one."""
 
     def __init__(self, engine: EsEngine, records: list[dict[str, Any]], max_length: int) -> None:
         self.engine, self.examples = engine, encode_all(engine.tokenizer, records, max_length)
+        tokens = max(len(example["input_ids"]) for example in self.examples)
+        if engine.longest is not None and tokens > engine.longest:
+            raise InputError(
+                f"a conversation has {tokens} tokens, and vLLM scores {engine.longest} at most: set "
+                f"methods.NAME.engine.max_model_len to {tokens + 1}, or reward.max_length there to {engine.longest}"
+            )
 
     def run(self, batch: list[int]) -> list[float]:
         return self.engine.cross_entropy([self.examples[position] for position in batch])

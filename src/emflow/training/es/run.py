@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emflow.console import progress
-from emflow.files import InputError, digest, read_jsonl, remove, write_jsonl
+from emflow.files import InputError, digest, read_jsonl, remove, stamp, write_jsonl
 from emflow.models.proof import fixed_texts
 from emflow.paths import RunFolder
 from emflow.progress_file import ProgressFile
@@ -38,7 +38,9 @@ def evolve(job: Job, ranks: Ranks | None = None) -> None:
     header = _header(job, records, engine)
     ranks.agree(header, "the run's header")
     with ExitStack() as stack:
-        log = stack.enter_context(ProgressFile(_progress(job), header)) if ranks.rank == 0 else None
+        asked = {"reward_model": stamp(job.reward_model)} if job.reward_model else {}
+        key = header | asked | ({"code": job.code} if job.code else {})
+        log = stack.enter_context(ProgressFile(_progress(job), key)) if ranks.rank == 0 else None
         rows = ranks.gather(list(log.rows) if log else [], list[Iteration])[0]
         _replay(engine, rows, log)
         objective = make_objective(engine, method, records, job.reward_model)

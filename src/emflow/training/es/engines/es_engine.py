@@ -30,6 +30,7 @@ class EsEngine(Protocol):
     def weights(self) -> Movable: ...
 
     generator: str  # of the noise, see Noise.generator
+    longest: int | None  # tokens of a conversation that it can score; None for any number
     tokenizer: PreTrainedTokenizerBase
 
     def cross_entropy(self, examples: list[Example]) -> list[float]:

@@ -27,6 +27,8 @@ T = TypeVar("T")
 class TransformersEs:
     """The reference engine; see `EsEngine`."""
 
+    longest: int | None = None
+
     def __init__(self, start: Path, method: Es, template: TemplateArguments | None = None) -> None:
         self.engine = TransformersEngine(start, method.dtype, method.engine.batch_size, template)
         self.model, self.tokenizer = self.engine.model, self.engine.tokenizer

@@ -41,6 +41,7 @@ class VllmEs:
         self.llm, self.tokenizer = self.engine.llm, self.engine.tokenizer
         begin = (str(start), method.noise, method.decay, rank, moving)
         self.generator = self.llm.collective_rpc("es_begin", args=begin)[0]
+        self.longest = self.llm.llm_engine.vllm_config.model_config.max_model_len - 1  # it answers by a token at least
         self.weights = _WorkersWeights(self.llm)
         self.low_rank = rank > 0
         self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
