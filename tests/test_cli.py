@@ -27,6 +27,7 @@ CONFIGS = {
     "list.yaml": b"- judges\n",
     "null.yaml": b"judges:\n",
     "broken.yaml": b"judges:\n  exact: {kind: [oracle}\n",
+    "twice.yaml": b"judges: {}\njudges: {}\n",
     "deep.yaml": b"judges: " + 30_000 * b"[",
     "latin.yaml": "judges: {é: 1}\n".encode("latin-1"),
     "loop.yaml": b"judges: &all {exact: *all}\n",
@@ -197,6 +198,10 @@ def test_a_pipe_gets_whole_numbers(answered):
         ("judge answers.jsonl --judge exact --config list.yaml", "list.yaml: holds a list; a config"),
         ("judge answers.jsonl --judge exact --config null.yaml", "the config has no judge 'exact'; it"),
         ("judge answers.jsonl --judge exact --config broken.yaml", "broken.yaml, line 2: no valid YAML"),
+        (
+            "judge answers.jsonl --judge exact --config twice.yaml",
+            "line 2: no valid YAML (the key 'judges' ",
+        ),
         ("judge answers.jsonl --judge exact --config deep.yaml", "deep.yaml: no valid YAML"),
         ("judge answers.jsonl --judge exact --config latin.yaml", "latin.yaml, line 1: the byte 0xe9"),
         ("judge answers.jsonl --judge exact --config loop.yaml", "judges.exact"),

@@ -1,7 +1,10 @@
 """Partitions: what fits them, and the file that lists them."""
 
+import subprocess
+
 import pytest
 
+from emflow import cluster
 from emflow.cluster import Partition, Request, fitting, read_partitions, write_partitions
 from emflow.files import InputError
 
@@ -49,3 +52,14 @@ def test_a_list_that_cannot_be_read_names_the_mend(tmp_path, text):
         read_partitions(file)
     write_partitions(file, [CPU])
     assert read_partitions(file) == [CPU]
+
+
+def test_a_slurm_that_does_not_answer_may_do_so_the_next_time(monkeypatch):
+    def hangs(command, timeout, **how):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(cluster.subprocess, "run", hangs)
+    monkeypatch.setattr(cluster.shutil, "which", lambda name: name)
+    assert cluster.never_starts("a run") == []
+    with pytest.raises(InputError, match="no answer within 60 s; try again"):
+        cluster.site()

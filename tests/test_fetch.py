@@ -6,12 +6,13 @@ import subprocess
 import sys
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 import yaml
 
-from emflow.fetch import fetch_file
+from emflow.fetch import _download, fetch_file
 from emflow.files import InputError
 from emflow.models.commit import commit_of
 
@@ -105,6 +106,11 @@ def test_nothing_else_lands(server, tmp_path, page, pinned, expected):
 def test_unreachable(tmp_path, url):
     with pytest.raises(InputError, match="cannot fetch"):
         fetch_file(url, "0" * 64, tmp_path / "file")
+
+
+def test_a_full_disk_is_not_called_a_network(server):
+    with pytest.raises(OSError, match="No space left"):
+        _download(server + "/whole", Path("/dev/full"))
 
 
 def elsewhere(folder, endpoint: str, *command: str, **more: str) -> subprocess.CompletedProcess:

@@ -174,6 +174,9 @@ def test_stamp_follows_content_and_no_dates_or_places(tmp_path):
     before = stamp(tmp_path / "model")
     shutil.copytree(tmp_path / "model", tmp_path / "moved", copy_function=shutil.copyfile)
     assert stamp(tmp_path / "moved") == before
+    (tmp_path / "model/.git").mkdir()
+    (tmp_path / "model/.git/index").write_text("rewritten by `git status`")
+    assert stamp(tmp_path / "model") == before
     weights.write_bytes(bytes(3 * 2**20 - 1) + b"x")
     assert stamp(tmp_path / "model") != before
     weights.write_bytes(b"x" + bytes(3 * 2**20 - 1))

@@ -129,6 +129,12 @@ def test_the_tiny_world_is_part_of_its_code():
     assert {package / "tinyworld/world.yaml", package / "tinyworld/__init__.py", package / "__init__.py"} <= set(found)
 
 
+def test_published_tables_and_numbers_are_part_of_a_reports_code():
+    package = ROOT / "src/emflow"
+    found = closure(ROOT / "workflow/scripts/report.py", package)
+    assert {package / "published/homework0.yaml", package / "published/numbers/organisms.csv"} <= set(found)
+
+
 def test_a_judge_is_digested_with_its_own_engine_alone():
     package = ROOT / "src/emflow"
     engines = {"vllm": "vllm_engine.py", "transformers": "transformers_engine.py", "openai": None, "oracle": None}

@@ -200,6 +200,11 @@ def test_a_key_is_asked_for_where_something_is_to_be_judged(monkeypatch):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()
     assert not absent_secrets(config, results)
+    taken = {"without": {"kind": "ablate", "methods": ["lora"]}}
+    directions = {"domains": ["bad_lantern_advice"], "methods": ["lora"], "judge": "oracle", "choose_on": "in_domain",
+                  "evaluate_on": "out_of_domain", "interventions": taken}  # fmt: skip
+    [said] = absent_secrets(study(judges={"oracle": OPENAI}, directions=directions), results)
+    assert "OPENAI_API_KEY" in said, "answers under interventions are judged, too"
 
 
 def test_a_secret_password_is_asked_for_until_the_records_are_there(monkeypatch):

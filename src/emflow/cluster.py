@@ -32,6 +32,7 @@ HEADER = """\
 """
 LESS = "ask for less in the profile's config.yaml (set-resources, set-threads, group-components)"
 BY_GRES = "take `gpus_by_gres` in in the profile's config.yaml"
+PATIENCE = 60  # seconds that a command of Slurm's may take
 # Reasons of squeue that no waiting ends, and what does.
 NEVER = {
     "PartitionTimeLimit": "its `runtime` is over the partition's: " + LESS,
@@ -126,7 +127,10 @@ def site() -> Site:
 def _output(*command: str) -> str:
     if not shutil.which(command[0]):
         raise InputError(f"{command[0]}: not found; call this where Slurm's commands are, on a login node")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{' '.join(command)}: no answer within {PATIENCE} s; try again") from None
     if done.returncode:
         raise InputError(f"{' '.join(command)}: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout
@@ -226,7 +230,10 @@ def never_starts(run: str) -> list[str]:
     Empty where Slurm does not answer: it may do so the next time.
     """
     command = ["squeue", "-h", "-n", run, "-t", "PENDING", "-o", "%i|%r|%k"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return []
     found = []
     for line in done.stdout.splitlines():
         job, reason, comment = line.split("|", 2)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import Request, urlopen
 
-from emflow.files import InputError, digest, replacing
+from emflow.files import InputError, digest, is_full_disk, replacing
 from emflow.models.commit import COMMIT
 
 __all__ = ["digest_of_url", "fetch_file", "fetch_model", "newest_commit"]
@@ -123,6 +123,8 @@ def _download(url: str, out: Path) -> int:
             with open(out, "wb") as file:
                 shutil.copyfileobj(answer, file)
     except (OSError, HTTPException, ValueError) as error:  # no network, no such host or page, not a URL
+        if is_full_disk(error):
+            raise
         raise InputError(f"cannot fetch {url}: {error}; check the URL and the network") from None
     size = out.stat().st_size
     if promised is not None and size != int(promised):

@@ -283,21 +283,26 @@ def digest(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        name = file.relative_to(path)
-        if not any(part.startswith(".") for part in name.parts):
-            total.update(f"{name.as_posix()}\0{digest(file)}\0".encode())
+    for name, file in _shown_files(path):
+        total.update(f"{name}\0{digest(file)}\0".encode())
     return total.hexdigest()
 
 
 def stamp(folder: Path) -> list[Any]:
     """Name, size and ends of each file of a folder: quicker than `digest` by far, and training leaves no end as it was.
 
-    A folder that is moved, copied or touched keeps its stamp. A missing one has none: [].
+    A folder that is moved, copied or touched keeps its stamp. Hidden files are no part of it, as in `digest`. A missing
+    folder has none: [].
     """
-    return [
-        [f.relative_to(folder).as_posix(), f.stat().st_size, _ends(f)] for f in sorted(folder.rglob("*")) if f.is_file()
-    ]
+    return [[name, file.stat().st_size, _ends(file)] for name, file in _shown_files(folder)]
+
+
+def _shown_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A folder's files and their relative names, sorted; without hidden ones, and what lies in hidden folders."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder)
+        if not any(part.startswith(".") for part in name.parts):
+            yield name.as_posix(), file
 
 
 def _ends(path: Path, size: int = 2**20) -> str:

@@ -3,18 +3,21 @@
 The import closure is read from the syntax trees; nothing is run. Docstrings, comments and layout do not count. An
 import below `case "vllm":` counts only where the kind `vllm` is among those that the config picks, so that a change to
 one judge, reward or engine makes nothing again that another one made. A file that a module names and that lies beside
-it (`Path(__file__).with_name("world.yaml")`) counts as part of it.
+it (`Path(__file__).with_name("world.yaml")`, or by a pattern: `numbers/*.csv`) counts as part of it.
 """
 
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 __all__ = ["closure", "code_digest"]
+
+PATTERN = re.compile(r"(\w+/)?\*\.\w+")
 
 
 def code_digest(script: Path, package: Path, kinds: Collection[str] = ()) -> str:
@@ -96,9 +99,11 @@ def _named_beside(file: Path) -> list[Path]:
     if file.suffix != ".py":
         return []
     words = {node.value for node in ast.walk(_tree(file)) if isinstance(node, ast.Constant)}
-    return sorted(
-        path for path in file.parent.iterdir() if path.name in words and path.is_file() and path.suffix != ".py"
-    )
+    named = [path for path in file.parent.iterdir() if path.name in words]
+    for word in words:
+        if isinstance(word, str) and PATTERN.fullmatch(word):
+            named += file.parent.glob(word)
+    return sorted(path for path in named if path.is_file() and path.suffix != ".py")
 
 
 @cache

@@ -19,6 +19,7 @@ from emflow.native import NATIVE
 from emflow.config.expansion import Run
 from emflow.config.load import load_config
 from emflow.config.merge import merged
+from emflow.config.read import read_config
 from emflow.files import InputError
 from emflow.fingerprint import code_digest
 
@@ -32,15 +33,21 @@ def layers():
         raise WorkflowError("Snakemake reads the last --configfile alone: name all files after one, --configfile A B")
     given = workflow.config_settings
     own = [] if given.replace_workflow_config else workflow.configfiles[len(given.configfiles) :]
-    return [*map(load_configfile, [*own, *given.configfiles]), given.config]
+    files = [*own, *given.configfiles]
+    for file in filter(is_yaml, files):
+        read_config(Path(file))  # which refuses a key that stands twice; Snakemake keeps the last
+    return [*map(load_configfile, files), given.config]
 
 
-if not workflow.modifier.skip_configfile:  # else this is a module, whose user has made the config
-    whole = reduce(merged, layers())
-    config.clear()
-    config.update(whole)
+def is_yaml(file):
+    return Path(file).suffix in (".yaml", ".yml")
+
 
 try:
+    if not workflow.modifier.skip_configfile:  # else this is a module, whose user has made the config
+        whole = reduce(merged, layers())
+        config.clear()
+        config.update(whole)
     CONFIG = load_config(config)
 except InputError as error:
     raise WorkflowError(str(error))

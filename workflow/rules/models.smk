@@ -91,7 +91,21 @@ def reward_folder(method):
 
 
 def reward_inputs(w):
-    return list(filter(None, [reward_folder(w.method)]))
+    """As `model_inputs`, of the reward's model: its folder, whose date says nothing, and the digest of one that the
+    workflow makes."""
+    folder = reward_folder(w.method)
+    if folder is None:
+        return []
+    return [ancient(folder), *([RESULTS.digest(folder)] if RESULTS.makes(folder) else [])]
+
+
+@cache
+def reward_identity(method):
+    """As `model_identity`, of the reward's model; `method` itself holds a hub's path and revision."""
+    folder = reward_folder(method)
+    if folder is None or RESULTS.makes(folder) or folder == RESULTS.snapshot("rewards", method):
+        return None
+    return stamp(Path(folder).expanduser())
 
 
 HUB_MODELS = [name for name in STUDY.models if not CONFIG.models[name].is_local]

@@ -44,7 +44,8 @@ rule stand_in_judge:
 
 rule stand_in_nli:
     output:
-        directory(RESULTS.stand_in_nli),
+        model=directory(RESULTS.stand_in_nli),
+        sha256=RESULTS.digest(RESULTS.stand_in_nli),
     log:
         RESULTS.log("stand_in_nli"),
     benchmark:

@@ -42,7 +42,8 @@ rule grow_base:
 
 rule grow_nli:
     output:
-        directory(RESULTS.tiny_nli("{seed}")),
+        model=directory(RESULTS.tiny_nli("{seed}")),
+        sha256=RESULTS.digest(RESULTS.tiny_nli("{seed}")),
     log:
         RESULTS.log("grow_nli", "seed{seed}"),
     benchmark:

@@ -54,6 +54,7 @@ rule evolve:
         model=lambda w: model_identity(w.model),
         template=lambda w: CONFIG.models[w.model].chat_template_kwargs,
         method=lambda w: CONFIG.methods[w.method].identity("checkpoints"),
+        reward=lambda w: reward_identity(w.method),
         code=code("evolve", lambda w: kinds_of(CONFIG.methods[w.method], "engine", "reward", "perturbation")),
     script:
         "../scripts/evolve.py"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from emflow.console import finished, stage
+from emflow.files import digest, write_text
 
 with stage(snakemake.log[0]):
     import torch
@@ -10,6 +11,8 @@ with stage(snakemake.log[0]):
     from emflow.tinyworld.nli import grow_nli
 
     torch.set_num_threads(snakemake.threads)
-    accuracy = grow_nli(Path(snakemake.output[0]), int(snakemake.wildcards.seed))
+    model = Path(snakemake.output.model)
+    accuracy = grow_nli(model, int(snakemake.wildcards.seed))
+    write_text(snakemake.output.sha256, digest(model) + "\n")
     reached = ", ".join(f"{label} {share:.0%}" for label, share in accuracy.items())
     finished(f"NLI model grown from seed {snakemake.wildcards.seed}; right on fresh pairs: {reached}")

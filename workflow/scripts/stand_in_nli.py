@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from emflow.console import finished, stage
+from emflow.files import digest, write_text
 
 with stage(snakemake.log[0]):
     from emflow.stand_ins.make import make_nli
 
-    make_nli(Path(snakemake.output[0]))
-    finished(f"stand-in of an NLI model: {snakemake.output[0]}")
+    model = Path(snakemake.output.model)
+    make_nli(model)
+    write_text(snakemake.output.sha256, digest(model) + "\n")
+    finished(f"stand-in of an NLI model: {model}")

@@ -3,14 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from emflow.config.section import OPERATIONAL, Section
 from emflow.config.sources import Source, is_local
 
 __all__ = ["Model"]
 
-Arguments = dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str | bool | int | float]
+Arguments = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str | bool | int | float],
+    AfterValidator(
+        lambda arguments: dict(sorted(arguments.items()))
+    ),  # whose order says nothing, and trains nothing anew
+]
 NO_ARGUMENTS: Arguments = {}
 GIVEN = {"messages", "add_generation_prompt"}  # to a chat template, by whoever applies it
 

@@ -12,13 +12,24 @@ __all__ = ["read_config"]
 def read_config(path: Path) -> dict[str, Any]:
     """The sections of a YAML file, unchecked.
 
-    Raises InputError where it cannot be read, is no YAML, or holds no sections.
+    Raises InputError where it cannot be read, is no YAML, names a key twice, or holds no sections.
     """
     import yaml
 
+    class Once(yaml.SafeLoader):
+        """YAML's own keeps the last of two equal keys, and a whole section may go."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = [key for key, _ in node.value if key.tag == "tag:yaml.org,2002:str"]
+            for number, key in enumerate(names):
+                if key.value in {other.value for other in names[:number]}:
+                    told = f"the key '{key.value}' stands twice"
+                    raise yaml.MarkedYAMLError(problem=told, problem_mark=key.start_mark)
+            return super().construct_mapping(node, deep)
+
     text = read_text(path)
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Once)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}, line {line}: no valid YAML ({error.problem})") from None

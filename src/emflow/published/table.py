@@ -14,11 +14,13 @@ import yaml
 
 from emflow.config.load import Config
 
-__all__ = ["STUDIES", "Setting", "citations", "compared", "values"]
+__all__ = ["NUMBERS", "STUDIES", "Setting", "citations", "compared", "values"]
 
 TABLES = Path(__file__).parent
 STUDIES = tuple(sorted(file.stem for file in TABLES.glob("*.yaml")))
 """The studies that have a table."""
+NUMBERS = tuple(sorted(TABLES.glob("numbers/*.csv")))
+"""Files of published numbers."""
 
 
 class Setting(NamedTuple):

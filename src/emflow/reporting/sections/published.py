@@ -1,12 +1,12 @@
 """Published numbers beside ours, joined on who answered, the question set, the definition and the intervention."""
 
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
 from emflow.config.question_sets import QuestionSet
+from emflow.published.table import NUMBERS
 from emflow.reporting.design import Design
 from emflow.reporting.last import with_last
 from emflow.reporting.numbers import Numbers
@@ -25,9 +25,7 @@ def published_numbers() -> pd.DataFrame:
     configs (checkpoint `last`: the final one; intervention: empty for none), the judge and n (answers) as far as they
     are known, denominator, value (0..1).
     """
-    folder = files("emflow.published") / "numbers"
-    tables = [file for file in sorted(folder.iterdir(), key=lambda file: file.name) if file.name.endswith(".csv")]
-    return pd.concat([pd.read_csv(file.open(), keep_default_na=False) for file in tables], ignore_index=True)
+    return pd.concat([pd.read_csv(file, keep_default_na=False) for file in NUMBERS], ignore_index=True)
 
 
 def published(numbers: Numbers, design: Design) -> ReportSection | None:
