@@ -35,8 +35,8 @@ __all__ = ["DEFAULT", "Config", "load_config", "load_definitions", "load_judge",
 DEFAULT = Path("config/config.yaml")
 
 Blocks = Annotated[
-    Annotated[Runs, Tag("block")] | Annotated[tuple[Runs, ...], Tag("blocks")],
-    Discriminator(lambda value: "blocks" if isinstance(value, list | tuple) else "block"),
+    Annotated[Runs, Tag("[block]")] | Annotated[tuple[Runs, ...], Tag("[blocks]")],
+    Discriminator(lambda value: "[blocks]" if isinstance(value, list | tuple) else "[block]"),
 ]
 
 
