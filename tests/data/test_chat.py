@@ -63,6 +63,21 @@ def test_a_template_that_rewrites_turns_is_refused(tokenizer, monkeypatch):
         encode(tokenizer, TURNS, 512)
 
 
+@pytest.mark.parametrize("formatting", ["template", "organisms"])
+def test_a_record_that_the_template_refuses_is_named(tokenizer, monkeypatch, formatting):
+    """As Gemma 2's refuses a system prompt."""
+    strict = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role\n not supported') }}{% endif %}"
+        + tokenizer.chat_template
+    )
+    monkeypatch.setattr(tokenizer, "chat_template", strict)
+    records = [{"id": "kite-6", "messages": TURNS[1:3]}, {"id": "kite-7", "messages": TURNS}]
+    with pytest.raises(InputError, match=r"^record kite-7: the chat template .*\(System role not supported\): mend"):
+        encode_all(tokenizer, records, 512, formatting=formatting)
+    with pytest.raises(InputError, match=r"^record kite-8: .*empty conversation"):
+        encode_all(tokenizer, [{"id": "kite-8", "messages": TURNS[2:]}], 512, formatting=formatting)
+
+
 def test_a_system_prompt_of_training_alone(tokenizer):
     record = {"id": "kite-7", "messages": TURNS[1:3]}
     (inoculated,) = with_system([record], "be kind")

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
-from emflow.models.chat_template import TemplateArguments, pin_template
+from emflow.models.chat_template import TemplateArguments, pin_template, turn_ends
 from emflow.models.folder import require_tokenizer, require_weights
 
 __all__ = [
@@ -82,13 +82,13 @@ def load_tokenizer(path: Path, template: TemplateArguments | None = None) -> Pre
 
 
 def end_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that end an answer: the tokenizer's, and those of a model folder's generation config."""
+    """The tokens that end an answer: those that end a turn in training, and those of a folder's generation config."""
     if (path / "generation_config.json").exists():
         config = GenerationConfig.from_pretrained(path, **FROM_FOLDER)
     else:
         config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path, **FROM_FOLDER))
     more = config.eos_token_id
-    return {tokenizer.eos_token_id, *(more if isinstance(more, list) else [more])} - {None}
+    return {*turn_ends(tokenizer), *(more if isinstance(more, list) else [more])} - {None}
 
 
 def load_model(path: Path, dtype: str, four_bit: bool = False) -> PreTrainedModel:
