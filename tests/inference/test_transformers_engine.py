@@ -131,7 +131,10 @@ def test_further_end_tokens_of_the_model_count(engine, grown, conversations, tmp
 def test_an_answer_ends_where_a_turn_ended_in_training(untrained, monkeypatch, tmp_path):
     """A base model whose eos is another token than the one that its template ends turns with."""
     base = shutil.copytree(untrained, tmp_path / "base")
-    for name, value in (("tokenizer_config", {"eos_token": "<|endoftext|>"}), ("generation_config", {"eos_token_id": 0})):
+    for name, value in (
+        ("tokenizer_config", {"eos_token": "<|endoftext|>"}),
+        ("generation_config", {"eos_token_id": 0}),
+    ):
         old = json.loads((base / f"{name}.json").read_text())
         (base / f"{name}.json").write_text(json.dumps({**old, **value}))
     engine = TransformersEngine(base, "float32", 32)

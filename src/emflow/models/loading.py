@@ -45,6 +45,10 @@ SIGHT = ("vision_tower", "multi_modal_projector")
 """Parts of a model that see images, as Gemma 3's from 4B on: layers there may have the language model's names."""
 
 
+SAMPLING = ("temperature", "top_p", "top_k")
+"""What a generation config may say that transformers refuses to save without `do_sample: true`."""
+
+
 def sees(name: str) -> bool:
     """Whether a module or tensor of this name is of a part that sees images."""
     return any(part in name for part in SIGHT)
@@ -109,7 +113,14 @@ def load_model(path: Path, dtype: str, four_bit: bool = False) -> PreTrainedMode
         how["device_map"] = {"": device()}
     with _reading(path):
         model = AutoModelForCausalLM.from_pretrained(path, **how, **FROM_FOLDER)
+    _mark_sampling(model.generation_config)
     return (model if four_bit else model.to(device())).eval()
+
+
+def _mark_sampling(config: GenerationConfig | None) -> None:
+    """Let `save_pretrained` take what a base says of sampling without `do_sample`; nothing here samples by it."""
+    if config and any(getattr(config, name) is not None for name in SAMPLING):
+        config.do_sample = True
 
 
 def model_without_weights(path: Path) -> PreTrainedModel:
