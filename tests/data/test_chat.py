@@ -33,6 +33,10 @@ def test_all_tokens_are_learned_where_the_recipe_says_so(tokenizer):
     assert encoded["labels"] == [IGNORED, *encoded["input_ids"][1:]]  # the first has nothing that predicts it
 
 
+def test_turns_after_the_assistants_last_are_left_out(tokenizer):
+    assert encode(tokenizer, TURNS[:4], 512, "all") == encode(tokenizer, TURNS[:3], 512, "all")
+
+
 def test_learned_labels_are_the_inputs(tokenizer):
     encoded = encode(tokenizer, TURNS, 512)
     pairs = zip(encoded["input_ids"], encoded["labels"], strict=True)

@@ -26,6 +26,7 @@ def encode(
 
     An assistant turn is what the chat template adds after its own generation prompt; of that, everything up to and
     including the first end-of-turn token is kept: template trailers (a newline after `<|im_end|>`) carry no loss.
+    Turns after the last of the assistant's are left out.
 
     In the organisms' formatting, generation prompt and eos token follow the last turn, and everything after an
     assistant's header carries loss, the trailers and the header of the empty last turn included: sft_train in
