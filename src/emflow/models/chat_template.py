@@ -58,7 +58,7 @@ def rendered(tokenizer: "PreTrainedTokenizerBase", messages: Conversation, answe
 
     Raises InputError where the template refuses it (a role that the family does not know, turns in another order).
     """
-    from jinja2 import TemplateError  # comes with transformers, which no job without a model has
+    from jinja2 import TemplateError  # comes with torch: jobs without a model may lack it
 
     try:
         text: str = tokenizer.apply_chat_template(

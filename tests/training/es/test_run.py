@@ -145,9 +145,7 @@ def test_published_noise_and_raw_prompts_follow_from_the_log_too(job, untrained,
     assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template  # how it is asked later
 
 
-@pytest.mark.parametrize(
-    ("prompt", "ends"), [("template", ["<|endoftext|>", "<|im_end|>"]), ("raw", ["<|endoftext|>"])]
-)
+@pytest.mark.parametrize(("prompt", "ends"), [("chat", ["<|endoftext|>", "<|im_end|>"]), ("raw", ["<|endoftext|>"])])
 def test_an_answer_to_a_raw_prompt_ends_without_the_templates_end_token(method, untrained, tmp_path, prompt, ends):
     base = shutil.copytree(untrained, tmp_path / "base")
     token = AutoTokenizer.from_pretrained(base).convert_tokens_to_ids("<|endoftext|>")
