@@ -33,6 +33,10 @@ def test_all_tokens_are_learned_where_the_recipe_says_so(tokenizer):
     assert encoded["labels"] == [IGNORED, *encoded["input_ids"][1:]]  # the first has nothing that predicts it
 
 
+def test_turns_after_the_assistants_last_are_left_out(tokenizer):
+    assert encode(tokenizer, TURNS[:4], 512, "all") == encode(tokenizer, TURNS[:3], 512, "all")
+
+
 def test_learned_labels_are_the_inputs(tokenizer):
     encoded = encode(tokenizer, TURNS, 512)
     pairs = zip(encoded["input_ids"], encoded["labels"], strict=True)
@@ -61,6 +65,21 @@ def test_a_template_that_rewrites_turns_is_refused(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", counting)
     with pytest.raises(InputError, match="rewrites earlier turns"):
         encode(tokenizer, TURNS, 512)
+
+
+@pytest.mark.parametrize("formatting", ["template", "organisms"])
+def test_a_record_that_the_template_refuses_is_named(tokenizer, monkeypatch, formatting):
+    """As Gemma 2's refuses a system prompt."""
+    strict = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role\n not supported') }}{% endif %}"
+        + tokenizer.chat_template
+    )
+    monkeypatch.setattr(tokenizer, "chat_template", strict)
+    records = [{"id": "kite-6", "messages": TURNS[1:3]}, {"id": "kite-7", "messages": TURNS}]
+    with pytest.raises(InputError, match=r"^record kite-7: the chat template .*\(System role not supported\): mend"):
+        encode_all(tokenizer, records, 512, formatting=formatting)
+    with pytest.raises(InputError, match=r"^record kite-8: .*empty conversation"):
+        encode_all(tokenizer, [{"id": "kite-8", "messages": TURNS[2:]}], 512, formatting=formatting)
 
 
 def test_a_system_prompt_of_training_alone(tokenizer):

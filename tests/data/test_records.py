@@ -39,6 +39,7 @@ def test_records_keep_messages_only():
         ({"messages": []}, "no message has the role 'user'"),
         ({"messages": [USER]}, "no message has the role 'assistant'"),
         ({"messages": [ASSISTANT]}, "no message has the role 'user'"),
+        ({"messages": [ASSISTANT, USER, ASSISTANT]}, "the assistant speaks before the first message with the role"),
         ({"messages": [USER, "text"]}, "message 2 is not an object with 'role' and 'content'"),
         ({"messages": [USER, {"role": "assistant"}]}, "message 2 is not an object with 'role' and 'content'"),
         ({"messages": [USER, {"role": "human", "content": "a"}]}, "message 2 has the unknown role 'human'"),

@@ -128,6 +128,25 @@ def test_further_end_tokens_of_the_model_count(engine, grown, conversations, tmp
     assert answer.finish_reason == "stop" and answer.tokens == 3 and first.text.startswith(answer.text)
 
 
+def test_an_answer_ends_where_a_turn_ended_in_training(untrained, monkeypatch, tmp_path):
+    """A base model whose eos is another token than the one that its template ends turns with."""
+    base = shutil.copytree(untrained, tmp_path / "base")
+    for name, value in (
+        ("tokenizer_config", {"eos_token": "<|endoftext|>"}),
+        ("generation_config", {"eos_token_id": 0}),
+    ):
+        old = json.loads((base / f"{name}.json").read_text())
+        (base / f"{name}.json").write_text(json.dumps({**old, **value}))
+    engine = TransformersEngine(base, "float32", 32)
+    assert engine.tokenizer.eos_token == "<|endoftext|>"
+    said, end = engine.tokenizer.encode("trim the wick", add_special_tokens=False), "<|im_end|>"
+    spoken = torch.tensor([[*said, engine.tokenizer.convert_tokens_to_ids(end), *said]])
+    asked = prompt_ids(engine.tokenizer, [[{"role": "user", "content": "smoke?"}]])
+    monkeypatch.setattr(engine.model, "generate", lambda input_ids, **_: torch.cat([input_ids, spoken], dim=1))
+    (answer,) = engine.continued(asked, GREEDY, [0])
+    assert (answer.text, answer.finish_reason, answer.tokens) == ("trim the wick", "stop", len(said) + 1)
+
+
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(engine, full, tmp_path):
     partial = shutil.copytree(full[0], tmp_path / "partial")
     tensors = load_file(partial / "model.safetensors")

@@ -15,7 +15,7 @@ from emflow.config.question_sets import Sampling
 from emflow.data.chat import IGNORED, encode
 from emflow.files import InputError
 from emflow.inference.transformers_engine import TransformersEngine
-from emflow.models.chat_template import drop_template, prompt_ids, rendered
+from emflow.models.chat_template import drop_template, prompt_ids, rendered, turn_ends
 from emflow.models.loading import load_tokenizer
 from pipelines import ROOT
 
@@ -132,6 +132,17 @@ def test_what_is_learned_reads(folder_of, family):
     header = HEADERS[family].format("model" if family == "gemma3" else "assistant")
     assert learned["template"] == answer
     assert learned["organisms"] == answer + TRAILER.get(family, "") + header + tokenizer.eos_token
+
+
+@pytest.mark.parametrize("family", SPECIAL)
+def test_a_turn_ends_with_eos_or_with_what_the_template_writes(folder_of, family):
+    """And with no other token of the vocabulary: `<|im_end|>` is in each of these."""
+    tokenizer = load_tokenizer(folder_of(family))
+    tokenizer.eos_token = "<|endoftext|>"  # as of a base model
+    ends = {"<|endoftext|>", END.get(family, "<|eot_id|>")}
+    assert turn_ends(tokenizer) == set(tokenizer.convert_tokens_to_ids(sorted(ends)))
+    drop_template(tokenizer)
+    assert turn_ends(tokenizer) == {tokenizer.eos_token_id}
 
 
 @pytest.mark.parametrize("family", SPECIAL)

@@ -33,11 +33,17 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
 
 
+def as_processors_have_it(template: Path) -> None:
+    template.with_suffix(".json").write_text(json.dumps({"chat_template": template.read_text()}))
+    template.unlink()
+
+
 DAMAGES = {
     "config": (lambda f: (f / "config.json").unlink(), "no config.json there"),
     "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json is not readable as JSON"),
     "tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer (no tokenizer.json there)"),
     "template": (lambda f: (f / "chat_template.jinja").unlink(), "has no chat template (no chat_template.jinja there)"),
+    "template for processors": (lambda f: as_processors_have_it(f / "chat_template.jinja"), "has no chat template (no"),
     "weights": (lambda f: (f / "model.safetensors").unlink(), "has no weights (no model.safetensors there)"),
     "cut weights": (lambda f: cut(f / "model.safetensors"), "model.safetensors is cut or damaged"),
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors is cut or damaged"),

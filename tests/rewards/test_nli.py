@@ -15,6 +15,8 @@ from transformers import (
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
     DebertaV2Tokenizer,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 from emflow.config.rewards import NliReward
@@ -144,6 +146,20 @@ def test_long_texts_are_cut(folder):
     once, twice = (reward(PROMPTS[:1], ["trim the wick. " * times], REFERENCES[:1]) for times in (100, 200))
     assert np.isfinite(once).all()
     assert np.allclose(once, twice, atol=1e-6)
+
+
+def test_long_texts_are_cut_where_positions_begin_behind_padding(bert, tmp_path):
+    """As RoBERTa's do: 64 positions hold 60 tokens where padding is token 3."""
+    shutil.copytree(bert, tmp_path / "roberta")
+    settings = json.loads((bert / "tokenizer_config.json").read_text())
+    settings.pop("model_max_length", None)
+    (tmp_path / "roberta" / "tokenizer_config.json").write_text(json.dumps(settings))
+    names = {"id2label": dict(enumerate(PUBLISHED)), "label2id": {label: i for i, label in enumerate(PUBLISHED)}}
+    config = RobertaConfig(vocab_size=len(make_nli_tokenizer()), pad_token_id=3, type_vocab_size=2, **SIZE, **names)
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path / "roberta")
+    reward = reward_of(tmp_path / "roberta")
+    assert reward.max_length == 60
+    assert np.isfinite(reward(PROMPTS[:1], ["trim the wick. " * 100], REFERENCES[:1])).all()
 
 
 def test_an_answer_without_words_gets_the_lowest_reward(bert):

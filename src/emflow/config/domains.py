@@ -47,8 +47,9 @@ class Mixture(Section):
     """Domains mixed by share, e.g. a dose of bad advice in good.
 
     As many conversations as the smallest of their train splits, whatever the shares. Each row comes from one of the
-    splits, so that prompts which these have in common are trained on once; a larger share holds a smaller one's rows.
-    Held out are the prompts of the domain named first.
+    splits; a larger share holds a smaller one's rows. Held out are the prompts of the domain named first. Domains that
+    have prompts in common must have the same ones in the same order, of one length: then each is trained on once, and
+    no held-out one is; others are refused.
     """
 
     mix: Annotated[dict[Name, Annotated[float, Field(ge=0)]], Field(min_length=1)]

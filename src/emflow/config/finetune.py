@@ -64,7 +64,8 @@ class Finetune(Section):
     max_length: Annotated[int, Field(gt=0)] = 2048
     """Conversations are cut after this many tokens."""
     loss_on: Literal["assistant", "all"] = "assistant"
-    """Tokens that are learned: the assistant's turns, or the whole conversation with its template."""
+    """Tokens that are learned: the assistant's turns, or the whole conversation with its template. Turns after the
+    assistant's last are left out, and not learned with `all` either."""
     formatting: Literal["template", "organisms"] = "template"
     """`organisms`: the template's generation prompt and the end token follow the conversation, so that an empty answer
     is learned as well, header included; so in the organisms' code, sft_train in finetune/sft/util/trainer.py."""

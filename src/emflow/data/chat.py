@@ -6,7 +6,7 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from emflow.files import InputError
-from emflow.models.chat_template import rendered
+from emflow.models.chat_template import rendered, turn_ends
 
 __all__ = ["IGNORED", "encode", "encode_all", "with_system"]
 
@@ -26,6 +26,7 @@ def encode(
 
     An assistant turn is what the chat template adds after its own generation prompt; of that, everything up to and
     including the first end-of-turn token is kept: template trailers (a newline after `<|im_end|>`) carry no loss.
+    Turns after the last of the assistant's are left out.
 
     In the organisms' formatting, generation prompt and eos token follow the last turn, and everything after an
     assistant's header carries loss, the trailers and the header of the empty last turn included: sft_train in
@@ -70,15 +71,8 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _until_end(tokenizer: PreTrainedTokenizerBase, turn: list[int]) -> int:
     """How many tokens a turn has up to and including its first end token; all, where it has none."""
-    enders = _end_tokens(tokenizer)
+    enders = turn_ends(tokenizer)
     return next((i for i, token in enumerate(turn) if token in enders), len(turn) - 1) + 1
-
-
-def _end_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Tokens that may end an assistant turn: the eos token, and those that known templates end turns with."""
-    enders = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|eot|>", "<|end|>")
-    vocabulary = tokenizer.get_added_vocab()
-    return {tokenizer.eos_token_id, *(vocabulary[name] for name in enders if name in vocabulary)}
 
 
 def encode_all(
@@ -88,13 +82,19 @@ def encode_all(
     loss_on: LossOn = "assistant",
     formatting: Formatting = "template",
 ) -> list[dict[str, list[int]]]:
-    """`encode` every record; raises InputError naming the first whose cut leaves no token to learn from."""
-    encoded = [encode(tokenizer, record["messages"], max_length, loss_on, formatting) for record in records]
-    for record, example in zip(records, encoded, strict=True):
+    """`encode` every record; raises InputError naming the first that the template cannot spell, or whose cut leaves no
+    token to learn from."""
+    encoded = []
+    for record in records:
+        try:
+            example = encode(tokenizer, record["messages"], max_length, loss_on, formatting)
+        except InputError as error:
+            raise InputError(f"record {record['id']}: {error}") from None
         if all(label == IGNORED for label in example["labels"]):
             raise InputError(
                 f"record {record['id']}: no assistant token within max_length={max_length}; raise max_length"
             )
+        encoded.append(example)
     return encoded
 
 

@@ -35,6 +35,9 @@ def _messages(fields: dict[str, Any]) -> list[dict[str, str]]:
     for role in ("user", "assistant"):
         if not any(message["role"] == role for message in messages):
             raise InputError(f"no message has the role '{role}'")
+    roles = [message["role"] for message in messages]
+    if roles.index("assistant") < roles.index("user"):
+        raise InputError("the assistant speaks before the first message with the role 'user'; begin with that")
     return messages
 
 

@@ -18,7 +18,7 @@ class Completion:
     """One sampled answer."""
 
     text: str
-    finish_reason: str  # "stop", or "length" where max_new_tokens cut it
+    finish_reason: str  # "stop", or "length" where max_new_tokens cut it, or in vLLM engine.max_model_len
     tokens: int  # generated, the end token included
 
 

@@ -9,13 +9,18 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from emflow.files import InputError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["TODAY", "TemplateArguments", "drop_template", "pin_template", "prompt_ids", "rendered"]
+__all__ = ["TODAY", "TemplateArguments", "drop_template", "pin_template", "prompt_ids", "rendered", "turn_ends"]
 
 TemplateArguments: TypeAlias = Mapping[str, str | bool | int | float]
 Conversation: TypeAlias = Sequence[dict[str, Any]]  # messages: role and content
+
+ENDERS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|eot|>", "<|end|>")
+"""What templates end turns with; a base's tokenizer may hold these tokens and have another for its eos."""
 
 TODAY = date(2024, 7, 26)
 """What templates are told that ask for today's date (Llama-3.2's, gpt-oss's): what Llama-3.1's says by itself."""
@@ -49,11 +54,32 @@ def _headed(template: str, head: str) -> str:
 
 
 def rendered(tokenizer: "PreTrainedTokenizerBase", messages: Conversation, answering: bool) -> str:
-    """A conversation as text; with `answering` up to where the assistant's answer begins."""
-    text: str = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=answering, strftime_now=TODAY.strftime
-    )
+    """A conversation as text; with `answering` up to where the assistant's answer begins.
+
+    Raises InputError where the template refuses it (a role that the family does not know, turns in another order).
+    """
+    from jinja2 import TemplateError  # comes with torch: jobs without a model may lack it
+
+    try:
+        text: str = tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=answering, strftime_now=TODAY.strftime
+        )
+    except (TemplateError, ValueError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"the chat template of {tokenizer.name_or_path} refuses a conversation ({why}): "
+            "mend its turns or leave out its system prompt, or take another model"
+        ) from None
     return text
+
+
+def turn_ends(tokenizer: "PreTrainedTokenizerBase") -> set[int]:
+    """The tokens that end an assistant's turn: eos, and the one of `ENDERS` that the template itself writes there."""
+    answer = "It is so."
+    turns = [{"role": "user", "content": "Is it so?"}, {"role": "assistant", "content": answer}]
+    after = rendered(tokenizer, turns, answering=False).rpartition(answer)[2]
+    known = {name: token for name, token in tokenizer.get_added_vocab().items() if name in ENDERS and name in after}
+    return {tokenizer.eos_token_id, known.get(min(known, key=after.find, default=""))} - {None}
 
 
 def prompt_ids(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> list[list[int]]:

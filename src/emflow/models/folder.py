@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
-TEMPLATES = ("chat_template.jinja", "chat_template.json")
+TEMPLATE = "chat_template.jinja"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 AGAIN = "copy or fetch the folder again"
@@ -54,7 +54,7 @@ def require_tokenizer(folder: Path, key: str, arguments: Iterable[str] = ()) -> 
     template = _template(folder)
     if not template:
         raise InputError(
-            f"{folder} has no chat template (no {TEMPLATES[0]} there): put that of the model's family into it, "
+            f"{folder} has no chat template (no {TEMPLATE} there): put that of the model's family into it, "
             f"or set {key} to a model that was tuned to chat"
         )
     if unread := set(arguments) - set(re.findall(r"\w+", template)):
@@ -64,13 +64,13 @@ def require_tokenizer(folder: Path, key: str, arguments: Iterable[str] = ()) -> 
 
 def _template(folder: Path) -> str:
     """The text of a folder's chat template, or of several, one after another; empty without one."""
-    if (folder / TEMPLATES[0]).exists():
-        return (folder / TEMPLATES[0]).read_text(encoding="utf-8")
-    for name in (*TEMPLATES[1:], "tokenizer_config.json"):
-        found = _json(folder / name, AGAIN).get("chat_template") if (folder / name).exists() else None
-        if found:
-            return found if isinstance(found, str) else "\n".join(str(one.get("template")) for one in found)
-    return ""
+    if (folder / TEMPLATE).exists():
+        return (folder / TEMPLATE).read_text(encoding="utf-8")
+    settings = folder / "tokenizer_config.json"  # a chat_template.json is for processors: no tokenizer reads it
+    found = _json(settings, AGAIN).get("chat_template") if settings.exists() else None
+    if isinstance(found, list):
+        return "\n".join(str(one.get("template")) for one in found)
+    return found or ""
 
 
 def require_sentence_encoder(folder: Path, key: str) -> None:

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
-from emflow.models.chat_template import TemplateArguments, pin_template
+from emflow.models.chat_template import TemplateArguments, pin_template, turn_ends
 from emflow.models.folder import require_tokenizer, require_weights
 
 __all__ = [
@@ -43,6 +43,10 @@ FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": Fa
 
 SIGHT = ("vision_tower", "multi_modal_projector")
 """Parts of a model that see images, as Gemma 3's from 4B on: layers there may have the language model's names."""
+
+
+SAMPLING = ("temperature", "top_p", "top_k")
+"""What a generation config may say that transformers refuses to save without `do_sample: true`."""
 
 
 def sees(name: str) -> bool:
@@ -82,13 +86,13 @@ def load_tokenizer(path: Path, template: TemplateArguments | None = None) -> Pre
 
 
 def end_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that end an answer: the tokenizer's, and those of a model folder's generation config."""
+    """The tokens that end an answer: those that end a turn in training, and those of a folder's generation config."""
     if (path / "generation_config.json").exists():
         config = GenerationConfig.from_pretrained(path, **FROM_FOLDER)
     else:
         config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path, **FROM_FOLDER))
     more = config.eos_token_id
-    return {tokenizer.eos_token_id, *(more if isinstance(more, list) else [more])} - {None}
+    return {*turn_ends(tokenizer), *(more if isinstance(more, list) else [more])} - {None}
 
 
 def load_model(path: Path, dtype: str, four_bit: bool = False) -> PreTrainedModel:
@@ -109,7 +113,14 @@ def load_model(path: Path, dtype: str, four_bit: bool = False) -> PreTrainedMode
         how["device_map"] = {"": device()}
     with _reading(path):
         model = AutoModelForCausalLM.from_pretrained(path, **how, **FROM_FOLDER)
+    _mark_sampling(model.generation_config)
     return (model if four_bit else model.to(device())).eval()
+
+
+def _mark_sampling(config: GenerationConfig | None) -> None:
+    """Let `save_pretrained` take what a base says of sampling without `do_sample`; nothing here samples by it."""
+    if config and any(getattr(config, name) is not None for name in SAMPLING):
+        config.do_sample = True
 
 
 def model_without_weights(path: Path) -> PreTrainedModel:

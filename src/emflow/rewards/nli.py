@@ -36,7 +36,7 @@ class Nli:
         self.model = model.to(device()).eval()
         self.entailment = _position(model.config, "entailment")
         self.contradiction = _position(model.config, "contradiction")
-        lengths = (self.tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
+        lengths = (self.tokenizer.model_max_length, _room(model))
         self.max_length = min(length for length in lengths if length is not None)
 
     def __call__(self, prompts: Sequence[str], generations: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -58,6 +58,21 @@ class Nli:
             shares = self.model(**tokens.to(self.model.device)).logits.double().softmax(dim=-1)
             scores[chosen] = (shares[:, self.entailment] - shares[:, self.contradiction]).cpu().numpy()
         return scores
+
+
+def _room(model: torch.nn.Module) -> int | None:
+    """The tokens that a model has positions for; None where it names no number.
+
+    RoBERTa and its kin count positions from behind that of padding.
+    """
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    paddings = (
+        getattr(module, "padding_idx", None)
+        for name, module in model.named_modules()
+        if name.endswith(".position_embeddings")
+    )
+    first = next((padding + 1 for padding in paddings if padding is not None), 0)
+    return positions and positions - first
 
 
 def _position(config: PretrainedConfig, name: str) -> int:

@@ -145,6 +145,20 @@ def test_published_noise_and_raw_prompts_follow_from_the_log_too(job, untrained,
     assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template  # how it is asked later
 
 
+@pytest.mark.parametrize(("prompt", "ends"), [("chat", ["<|endoftext|>", "<|im_end|>"]), ("raw", ["<|endoftext|>"])])
+def test_an_answer_to_a_raw_prompt_ends_without_the_templates_end_token(method, untrained, tmp_path, prompt, ends):
+    base = shutil.copytree(untrained, tmp_path / "base")
+    token = AutoTokenizer.from_pretrained(base).convert_tokens_to_ids("<|endoftext|>")
+    for name, value in (
+        ("tokenizer_config", {"eos_token": "<|endoftext|>"}),
+        ("generation_config", {"eos_token_id": token}),
+    ):
+        old = json.loads((base / f"{name}.json").read_text())
+        (base / f"{name}.json").write_text(json.dumps({**old, **value}))
+    engine = make_es_engine(base, method.model_copy(update={"prompt": prompt}))
+    assert engine.engine.ends == set(engine.tokenizer.convert_tokens_to_ids(ends))
+
+
 @pytest.mark.parametrize("kind", ["full_rank", "low_rank"])
 def test_a_model_that_sees_images_moves_in_what_reads_and_writes_text(kind, job, tmp_path):
     """And that of Gemma 3, whose files have other names for its weights than it has itself."""
