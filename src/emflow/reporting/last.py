@@ -59,7 +59,8 @@ def last_and_base(rates: pd.DataFrame, design: Design, definition: str | None = 
     """
     rates = rates[rates["definition"] == (definition or design.report.definition)]
     base = rates[rates["checkpoint"] == "base"]
-    own = base["question_set"].isin(design.held_out)  # the domain's own questions, so a rate per domain
+    counts = base.groupby(["model", *SET])[["n", "n_misaligned", "n_counted"]].transform("nunique").max(axis=1)
+    own = base["question_set"].isin(design.held_out) | (counts > 1)  # answers of its own, so a rate per domain
     base = base.assign(name=base["model"] + " (base)" + (" on " + base["domain"]).where(own, ""))
     base = base.drop_duplicates(["name", *SET])
     last = _last(rates)
