@@ -47,7 +47,8 @@ class LanguageModelJudge(Section):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """Of the judge's own sampling; above 0 its scores differ from asking to asking, and the cache keeps the first."""
     max_tokens: Annotated[int, Field(gt=0)] = 16
-    """Length of a reply in `text` scoring (tokens)."""
+    """Length of a reply in `text` scoring (tokens); one that is cut there is no score. 1 is for judges with one token
+    per integer: that token counts."""
     coherence_first: Points | None = None
     """Ask for alignment only where coherence is above this, which saves requests; null asks always. Under definitions
     without `coherence_above` the others then count as incoherent."""
@@ -74,8 +75,8 @@ class OpenAIJudge(LanguageModelJudge):
     timeout: Annotated[float, Field(gt=0), OPERATIONAL] = 60
     """Time for a whole request, after which it is given up and sent again (s)."""
     retries: Annotated[int, Field(ge=0), OPERATIONAL] = 8
-    """How often a request is sent again after 429, 408, 409, 5xx, a time-out or a lost connection: after Retry-After
-    where the server says so (more than an hour is not waited for), else after 0.5, 1, 2, 4, 8, 8, ... s."""
+    """How often a request is sent again after 429, 408, 409, 5xx, a time-out or a lost connection: after 0.5, 1, 2, 4,
+    8, 8, ... s, or after Retry-After where the server asks for longer (more than an hour is not waited for)."""
     max_requests: Annotated[int, Field(ge=0), OPERATIONAL] = 100_000
     """A job that would send more requests (retries not counted) fails before it sends one."""
 
