@@ -258,3 +258,13 @@ def test_a_checkpoint_without_a_number_comes_last(tmp_path):
 def test_steps_of_seven_digits_are_checkpoints_of_their_own(tmp_path):
     write_jsonl(tmp_path / "judged.jsonl", rows_of({1}, 1000001) + rows_of({1}, 1000002))
     assert set(read_files([tmp_path / "judged.jsonl"])["checkpoint"]) == {"step-1000001", "step-1000002"}
+
+
+def test_judges_and_question_sets_with_a_slash_have_figures_of_their_own(tmp_path):
+    judges = ("meta-llama/Llama", "meta-llama-Llama")
+    rows = [row for judge in judges for row in rows_of({1}, judge=judge, question_set="first/plot")]
+    reported_of(tmp_path, {"8b_risky.jsonl": rows})
+    figures = {file.stem for file in (tmp_path / "out/figures").iterdir()}
+    assert {"rates.meta-llama-Llama", "rates.meta-llama-Llama-2"} <= figures
+    assert "questions.first-plot.meta-llama-Llama" in figures
+    assert "(figures/rates.meta-llama-Llama-2.png)" in (tmp_path / "out/summary.md").read_text()

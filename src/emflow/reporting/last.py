@@ -20,6 +20,7 @@ __all__ = [
     "last_and_base",
     "names_of",
     "peaks",
+    "questions_asked",
     "shown_counts",
     "shown_rates",
     "trained_rows",
@@ -72,6 +73,12 @@ def peaks(rates: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Of every run its checkpoint with the highest EM rate, the first of equals."""
     trained = trained_rows(shown_rates(rates, design)).dropna(subset=["em_rate"])
     return trained.loc[trained.groupby(GROUP, sort=False)["em_rate"].idxmax()] if len(trained) else trained
+
+
+def questions_asked(numbers: Numbers) -> "pd.Series[int]":
+    """The number of questions by question set; variants of one are one, as in the rates."""
+    bases = numbers.questions.assign(question_id=base_question(numbers.questions["question_id"]))
+    return bases.groupby("question_set")["question_id"].nunique()
 
 
 def answerers(table: pd.DataFrame) -> list[tuple[Any, ...]]:
