@@ -1,5 +1,6 @@
 """`judges`: whoever scores answers."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,6 +21,8 @@ __all__ = [
     "TransformersJudge",
     "VllmJudge",
 ]
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class OracleJudge(Section):
@@ -83,6 +86,11 @@ class OpenAIJudge(LanguageModelJudge):
     @model_validator(mode="after")
     def _address(self) -> Self:
         check_url("base_url", self.base_url)
+        if not VARIABLE.fullmatch(self.api_key_env):  # it may be the key itself, so it is not repeated
+            raise ValueError(
+                "api_key_env: is no name of an environment variable (letters, digits, _); put the key into one such as "
+                "OPENAI_API_KEY, and its name here"
+            )
         return self
 
 

@@ -16,7 +16,7 @@ from emflow.formats.names import named_by_file
 from emflow.paths import ReportFolder
 from emflow.reporting.answers_page import write_answers_page
 from emflow.reporting.design import Design
-from emflow.reporting.numbers import ANSWERED, RUN, Numbers
+from emflow.reporting.numbers import ANSWERED, DEFINITION_SHOWN, RUN, Numbers
 from emflow.reporting.provenance import stack
 from emflow.reporting.report import write_report
 from emflow.reporting.tabulate import numbers_of_answers
@@ -114,7 +114,8 @@ def write_files_report(
     rows = {judge: _rows(judged[judged["judge"] == judge]) for judge in dict.fromkeys(judged["judge"])}
     name = report.definition
     write_answers_page(rows, ", ".join(file.name for file in files), name, definitions[name], folder.answers)
-    facts = {**{f"answers {file}": f"sha256 {digest(file)}" for file in files}, **stack()}
+    answers = {f"answers {file}": f"sha256 {digest(file)}" for file in files}
+    facts = {**answers, DEFINITION_SHOWN: name, **stack()}
     numbers = replace(numbers, facts=pd.DataFrame(list(facts.items()), columns=["fact", "value"]))
     numbers.write(folder.numbers)
     write_report(numbers, Design(report=report, definitions=definitions), folder)
