@@ -256,7 +256,7 @@ def test_a_folder_of_somebody_elses_is_not_replaced(command, mine, tmp_path, mon
     kept = tmp_path / "out" / mine / "mine.txt"
     kept.parent.mkdir(parents=True)
     kept.write_text("mine")
-    with pytest.raises(SystemExit, match="^error: out.*would be replaced; name another folder for --out$"):
+    with pytest.raises(SystemExit, match=r"^error: out.*would be replaced; name another folder for --out$"):
         main([*command.split(), "--out", "out"])
     assert kept.read_text() == "mine"
 

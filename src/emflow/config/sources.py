@@ -39,7 +39,7 @@ def file_name(url: str) -> str:
 
 
 def check_url(key: str, url: str) -> None:
-    """Raises ValueError where nothing can be fetched from `url`, and where it holds a password, which is not repeated."""
+    """Raises ValueError where nothing can be fetched from `url`, or where it holds a password, not repeated."""
     if WITH_USER.match(url):
         raise ValueError(f"{key}: holds a user name or password before its @, which results would show; leave it out")
     try:

@@ -54,7 +54,7 @@ class LocalModel(ABC):
     def send(self, prompts: Sequence[str], on_reply: OnReply) -> None:
         """Call `on_reply`, in order, until it returns False.
 
-        Raises InputError in logprobs scoring, and for replies of one token, where the tokenizer splits the integers 0..100.
+        Raises InputError where a reply is one token, as in logprobs scoring, and the tokenizer splits integers 0..100.
         """
         for start in range(0, len(prompts), BATCH):
             replies = self._replies(prompts[start : start + BATCH])
@@ -97,6 +97,6 @@ def require_whole_numbers(tokenizer: "PreTrainedTokenizerBase", judge: str) -> N
     if split:
         raise InputError(
             f"the tokenizer of {judge} writes {split[0]} in several tokens, so a first token is no score; "
-            "set judges.NAME.scoring: text (and max_tokens above 1), or take a judge with one token per integer (Llama 3, "
-            "not Qwen)"
+            "set judges.NAME.scoring: text (and max_tokens above 1), or take a judge with one token per integer "
+            "(Llama 3, not Qwen)"
         )

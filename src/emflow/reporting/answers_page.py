@@ -49,8 +49,8 @@ def write_answers_page(
     """Write the page of judge -> rows as in docs/output.md, of which only `alignment` must be there; returns how many
     answers there are.
 
-    Rows of two judges are scores of one answer where all that names it is the same: answerer, question and text; of alike ones
-    the first and the first, and so on.
+    Rows of two judges are scores of one answer where all that names it is the same: answerer, question and text; of
+    alike ones the first and the first, and so on.
     `name` is the definition's.
     """
     answers = _Answers(list(judged))

@@ -150,7 +150,7 @@ def _numbers(judged: pd.DataFrame, definitions: dict[str, Definition], report: R
     def once(table: pd.DataFrame) -> pd.DataFrame:
         nobody: dict[str, Any] = dict.fromkeys(("method", "seed"))
         mine = table["checkpoint"] == BASE
-        own = table.loc[mine, "domain"].where(table.loc[mine, "model"].isin(by_domain), None)
+        own = table.loc[mine, "domain"].where(table.loc[mine, "model"].isin(by_domain))
         return pd.concat([table[mine].assign(domain=own, **nobody).drop_duplicates(), table[~mine]], ignore_index=True)
 
     return replace(
