@@ -223,9 +223,7 @@ def test_two_files_by_one_name_are_refused(tmp_path):
     for name, misaligned in (("a.jsonl", {1}), ("b.jsonl", {1, 2})):
         write_jsonl(tmp_path / name, rows_of(misaligned))
     files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
-    with pytest.raises(
-        InputError, match=r"a\.jsonl and .*b\.jsonl: both hold answers of model, answers, –, 0"
-    ):
+    with pytest.raises(InputError, match=r"a\.jsonl and .*b\.jsonl: both hold answers of model, answers, –, 0"):
         read_files(files)
     assert len(read_files(files, "{model}")) == 20
     with pytest.raises(InputError, match="both hold answers"):
