@@ -50,8 +50,7 @@ def write_answers_page(
     answers there are.
 
     Rows of two judges are scores of one answer where all that names it is the same: answerer, question and text; of
-    alike ones the first and the first, and so on.
-    `name` is the definition's.
+    alike ones the first and the first, and so on. `name` is the definition's.
     """
     answers = _Answers(list(judged))
     for judge, rows in judged.items():

@@ -133,8 +133,8 @@ def _numbers(judged: pd.DataFrame, definitions: dict[str, Definition], report: R
     answers beside runs of one domain are others than beside runs of another."""
     is_base = judged["checkpoint"] == BASE
     base, trained = judged[is_base], judged[~is_base]
-    alone = base[~base["model"].isin(trained["model"])].drop_duplicates(RUN[:2])
-    runs = pd.concat([trained, alone])[RUN].drop_duplicates()
+    untrained = base[~base["model"].isin(trained["model"])].drop_duplicates(RUN[:2])
+    runs = pd.concat([trained, untrained])[RUN].drop_duplicates()
     bases = {pair: _base_of(base, *pair) for pair in runs[RUN[:2]].drop_duplicates().itertuples(index=False, name=None)}
     first = {model: found for (model, _), found in reversed(bases.items())}
     by_domain = {model for (model, _), found in bases.items() if not _same(found, first[model])}
