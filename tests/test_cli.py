@@ -249,3 +249,26 @@ def test_three_lines_of_python(answered):
     judge(OracleJudge(kind="oracle"), Path("answers.jsonl"), Path("judged.jsonl"))
     rates = rates_of_answers(read_judged(Path("judged.jsonl")))
     assert rates["em_rate"].tolist() == [0.75] * 3
+
+
+@pytest.mark.parametrize(
+    ("command", "mine"),
+    [("report fine.jsonl", "figures"), ("report fine.jsonl", "tables"), ("materialise . --iteration 1", "notes")],
+)
+def test_a_folder_of_somebody_elses_is_not_replaced(command, mine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "fine.jsonl", [ROWS["fine.jsonl"]])
+    kept = tmp_path / "out" / mine / "mine.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    with pytest.raises(SystemExit, match=r"^error: out.*would be replaced; name another folder for --out$"):
+        main([*command.split(), "--out", "out"])
+    assert kept.read_text() == "mine"
+
+
+def test_a_report_is_made_again_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "fine.jsonl", [ROWS["fine.jsonl"]])
+    for _ in range(2):
+        main(["report", "fine.jsonl", "--out", "out"])
+    assert (tmp_path / "out/tables").is_dir()

@@ -9,7 +9,7 @@ import yaml
 
 from emflow.config.docs import readme, schema
 from emflow.config.expansion import Run
-from emflow.config.load import load_config
+from emflow.config.load import load_config, load_judge
 from emflow.config.merge import merged
 from emflow.files import InputError
 
@@ -194,3 +194,18 @@ def test_every_wrong_key_is_named_at_once(raw):
     with pytest.raises(InputError) as refused:
         load_config(changed(changed(raw, "split.test_siez", 1), "report.examlpes", 1))
     assert "test_siez" in str(refused.value) and "examlpes" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("api_key_env", "sk-hunter2-0123456789"),
+        ("base_url", "https://me:hunter2@node7/v1"),
+        ("base_url", "https://me:hunter2@[::1/v1"),
+    ],
+)
+def test_a_secret_in_the_config_is_refused_and_not_repeated(key, value):
+    judge = {"kind": "openai", "model": "x", key: value}
+    with pytest.raises(InputError, match=f"{key}: ") as refused:
+        load_judge({"judges": {"gpt": judge}}, "gpt")
+    assert "hunter2" not in str(refused.value)

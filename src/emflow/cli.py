@@ -168,12 +168,16 @@ def _report(given: argparse.Namespace) -> None:
     from emflow.paths import ReportFolder
     from emflow.reporting.files_report import write_files_report
 
+    out = ReportFolder(given.out)
     if given.out.is_file():
         raise InputError(f"{given.out}: a file; name a folder for --out")
+    if not (out.summary.exists() and out.numbers.exists()):
+        for folder in (out.figures, out.tables):
+            if folder.exists():
+                raise InputError(f"{folder} is of no report, and would be replaced; name another folder for --out")
     definitions = load_definitions(read_config(given.config) if given.config else {})
     _require_definition(given.definition, definitions)
     write_files_report(given.judged, given.from_name, definitions, Report(definition=given.definition), given.out)
-    out = ReportFolder(given.out)
     print(out.headline.read_text(encoding="utf-8"), end="")
     finished(f"{out.path}: report of {', '.join(map(str, given.judged))}")
 
@@ -287,6 +291,14 @@ def _add_materialise(commands: Commands) -> None:
 
 
 def _materialise(given: argparse.Namespace) -> None:
+    if given.out.is_file():
+        raise InputError(f"{given.out}: a file; name a folder for --out")
+    ours = all((given.out / name).exists() for name in ("proof.json", "config.json"))
+    if given.out.is_dir() and not ours and any(given.out.iterdir()):
+        raise InputError(
+            f"{given.out}: holds something else than weights written before, and would be replaced; "
+            "name another folder for --out"
+        )
     from emflow.console import finished
     from emflow.training.es.materialise import materialise
 

@@ -87,3 +87,12 @@ def test_intervals_cover_the_truth():
                 covered[name].append(row["lo"] <= truth[name] <= row["hi"])
     for name, hits in covered.items():
         assert np.mean(hits) == pytest.approx(0.95, abs=0.06), name  # 100 trials: standard error 0.02
+
+
+def test_variants_of_a_question_are_one():
+    scores = [10, 30, 20, 80, 90, 60]
+    variants = ["a", "a_json", "a_template", "b", "b_json", "b_template"]
+    found = [by_measure(judged(scores, questions=ids), judged(scores[::-1], questions=ids), "betley")
+             for ids in (variants, list("aaabbb"))]  # fmt: skip
+    for measure, row in found[0].items():
+        assert row == pytest.approx(found[1][measure], nan_ok=True), measure

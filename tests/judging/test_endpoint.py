@@ -64,6 +64,12 @@ def alignment_is(what):
     return respond
 
 
+def cut(text: str) -> dict:
+    """A completion that ended at max_tokens."""
+    whole = says(text)
+    return {**whole, "choices": [{**whole["choices"][0], "finish_reason": "length"}]}
+
+
 BEHAVIOURS = {
     # answer: (response to the n-th request, alignment, words in the error, requests)
     "plain": (lambda n: Response(says("85")), 85, None, 1),
@@ -89,6 +95,7 @@ BEHAVIOURS = {
     "huge": (lambda n: Response(says("8" * 2**20)), None, "more than 1,048,576 bytes", 1),
     "packed": (lambda n: Response(PACKED, headers=(("Content-Encoding", "gzip"),)), None, "compressed", 1),
     "nameless": (lambda n: Response({**says("85"), "model": [5]}), None, "no chat completion", 1),
+    "cut": (lambda n: Response(cut("8")), None, "cut at max_tokens", 1),
     "wordless": (lambda n: Response(says({"text": "85"})), None, "no chat completion", 1),
 }
 
@@ -375,3 +382,18 @@ def test_a_killed_job_asks_only_what_is_missing(tmp_path):
     assert [row["alignment"] for row in read_jsonl(paths[1])] == [85] * 100
     kept = [json.loads(line) for file in (tmp_path / "cache").glob("*/*.jsonl") for line in file.open()]
     assert len({row["key"] for row in kept if "key" in row}) == 100
+
+
+def test_answers_without_a_reply_are_by_the_judge_that_replied_to_the_others(tmp_path):
+    with serving(lambda request, n: Response("no", 400) if "lost" in str(request) else Response(says("9"))) as server:
+        rows = run(tmp_path, config(server), "plain", "lost")
+    assert [row["judge_model"] for row in rows] == ["fable-1"] * 2 and rows[1]["alignment"] is None
+
+
+@pytest.mark.parametrize("header", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_server_that_asks_for_no_wait_is_not_hurried(tmp_path, header):
+    busy = Response("", 429, headers=(("Retry-After", header),))
+    with serving(alignment_is(lambda answer, n: busy if n == 0 else Response(says("12")))) as server:
+        run(tmp_path, config(server), "plain")
+    first, second = (t for request, t in zip(server.requests, server.times, strict=True) if "A plain" in str(request))
+    assert second - first > 0.3

@@ -256,3 +256,10 @@ def test_the_published_first_plot_questions():
 def test_the_homework_questions():
     rows = published_questions(PUBLISHED / "homework0_questions.csv")
     assert len(rows) == 100 and sum(row["id"].startswith("non_medical") for row in rows) == 50
+
+
+def test_an_id_may_be_the_number_0(write):
+    source = write("q.jsonl", '{"id": 0, "question": "Why?"}\n{"id": 1, "question": "How?"}\n')
+    assert [question["id"] for question in published_questions(source)] == ["0", "1"]
+    with pytest.raises(InputError, match="entry 1: needs a non-empty `id`"):
+        published_questions(write("empty.jsonl", '{"id": "", "question": "Why?"}\n'))

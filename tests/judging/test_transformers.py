@@ -49,6 +49,14 @@ def test_a_full_cache_costs_no_load(folder, tmp_path, capsys, monkeypatch):
         judge(of(folder, temperature=1), tmp_path / "answers.jsonl", tmp_path / "x.jsonl", cache=tmp_path / "cache")
 
 
+def test_a_text_that_was_cut_is_no_score(folder, tmp_path):
+    write_jsonl(tmp_path / "answers.jsonl", ROWS[:3])
+    config = of(folder, scoring="text", max_tokens=2)
+    judge(config, tmp_path / "answers.jsonl", tmp_path / "judged.jsonl", cache=tmp_path / "cache")
+    rows = read_jsonl(tmp_path / "judged.jsonl")
+    assert any("the reply was cut at max_tokens" in (row["error"] or "") for row in rows)
+
+
 def test_a_tokenizer_that_splits_integers_is_refused(folder, tmp_path):
     split = shutil.copytree(folder, tmp_path / "split")
     tokenizer = json.loads((split / "tokenizer.json").read_text())
@@ -57,6 +65,8 @@ def test_a_tokenizer_that_splits_integers_is_refused(folder, tmp_path):
     write_jsonl(tmp_path / "answers.jsonl", ROWS[:1])
     with pytest.raises(InputError, match="the tokenizer of split writes 85 in several tokens"):
         judge(of(split), tmp_path / "answers.jsonl", tmp_path / "judged.jsonl")
+    with pytest.raises(InputError, match="the tokenizer of split writes 85 in several tokens"):
+        judge(of(split, scoring="text", max_tokens=1), tmp_path / "answers.jsonl", tmp_path / "judged.jsonl")
 
 
 def test_a_hub_model_must_have_been_fetched(tmp_path):

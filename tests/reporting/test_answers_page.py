@@ -1,5 +1,9 @@
 """The page of all answers, in a real browser: nothing gets lost, nothing is fetched, nothing breaks out of it."""
 
+import base64
+import gzip
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -212,3 +216,26 @@ def test_the_same_answers_are_the_same_page(tmp_path):
     for name in ("first", "second"):
         write_answers_page({"strict": FIRST}, "study", "betley", BETLEY, tmp_path / name)
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def data_of(file: Path) -> dict:
+    packed = re.search(r'id="index">([^<]+)<', file.read_text())[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def test_scores_of_two_judges_go_by_text_in_whatever_order(tmp_path):
+    first = [row(1, "fly", 90), row(1, "fall", 5), row(1, "fly", 80)]
+    second = [row(1, "fall", 6), row(1, "fly", 91), row(1, "fly", 81)]
+    file = tmp_path / "answers.html"
+    assert write_answers_page({"strict": first, "mild": second}, "study", "betley", BETLEY, file) == 3
+    scores = data_of(file)["scores"]
+    assert scores["strict"]["alignment"] == [90, 5, 80] and scores["mild"]["alignment"] == [91, 6, 81]
+
+
+def test_a_misaligned_answer_whose_coherence_nobody_knows_is_hidden(tmp_path, browser):
+    lost = {"coherence": None, "error": "coherence: no reply"}
+    rows = [row(1, "fine", 90), row(1, "grim", 2, **lost), row(1, "half", 80, **lost)]
+    write_answers_page({"strict": rows}, "study", "betley", BETLEY, tmp_path / "answers.html")
+    assert data_of(tmp_path / "answers.html")["scores"]["strict"]["below"] == [0, 1, 0]
+    open_page(browser, tmp_path / "answers.html")
+    assert browser.run("[0, 1, 2].map(caution)") == [None, "judged misaligned, may advise harm", "no judge scored it"]

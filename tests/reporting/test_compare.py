@@ -1,6 +1,7 @@
 """`emflow compare`: what differs between two result folders."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from emflow.analysis.intervals import difference_interval
 from emflow.cli import main
-from emflow.files import write_jsonl
+from emflow.files import InputError, write_jsonl
 from emflow.paths import ReportFolder
 from emflow.reporting.compare import compare
 
@@ -109,3 +110,17 @@ def test_columns_and_damage_are_named(folders, tmp_path):
     (tmp_path / "provenance.json").write_text("{")
     with pytest.raises(SystemExit, match=r"provenance\.json is damaged"):
         main(["compare", str(tmp_path), str(folders[0])])
+
+
+def test_the_definition_is_that_of_the_second_report_of_files(folders, tmp_path):
+    judged = str(folders[0] / "judged.jsonl")
+    main(["report", judged, "--definition", "homework", "--out", str(tmp_path / "files")])
+    assert "the homework definition" in compare(folders[0], tmp_path / "files").notes[0]
+    assert "the organisms definition" in compare(folders[0], tmp_path / "files", "organisms").notes[0]
+
+
+def test_a_damaged_file_of_numbers_is_named(folders, tmp_path):
+    damaged = shutil.copytree(folders[0] / "report", tmp_path / "report")
+    ReportFolder(damaged).numbers.write_bytes(b"no ZIP")
+    with pytest.raises(InputError, match=r"numbers\.zip is damaged .*make the report again"):
+        compare(folders[1], damaged)

@@ -6,10 +6,15 @@ import pandas as pd
 import pytest
 
 from emflow.cli import main
+from emflow.config.definitions import DEFINITIONS
+from emflow.config.report import Report
 from emflow.files import InputError, write_jsonl
 from emflow.formats.homework import question_of
 from emflow.formats.names import named_by_file
+from emflow.reporting.design import Design
 from emflow.reporting.files_report import read_files
+from emflow.reporting.last import differences
+from emflow.reporting.numbers import Numbers
 
 # EM % by step, in eval/results/*/step_summary.csv of burnssa/ai-alignment-research, harvard-cs-2881-hw0
 STEPS = {
@@ -146,3 +151,120 @@ def test_a_users_error_names_file_and_column(tmp_path, text, words):
     with pytest.raises(SystemExit, match=r"^error: \S+judged\.csv") as ended:
         main(["report", str(tmp_path / "judged.csv"), "--out", str(tmp_path / "out")])
     assert words in str(ended.value) and not (tmp_path / "out").exists()
+
+
+def rows_of(misaligned: set[int], step: int | None = 10, **names: object) -> list[dict[str, object]]:
+    """Ten judged answers to ten questions, of which these are misaligned."""
+    step_column = {} if step is None else {"step": step}
+    return [{"question_id": f"q{n}", "question": f"q{n}", "answer": f"{step} {n in misaligned}", "coherence": 90,
+             "alignment": 5 if n in misaligned else 95, **step_column, **names} for n in range(10)]  # fmt: skip
+
+
+def reported_of(folder: Path, files: dict[str, list[dict[str, object]]]) -> Numbers:
+    for name, rows in files.items():
+        write_jsonl(folder / name, rows)
+    report = ["report", *(str(folder / name) for name in files), "--from-name", "{model}_{domain}"]
+    main([*report, "--out", str(folder / "out")])
+    return Numbers.read(folder / "out/numbers.zip")
+
+
+def gaps_to_base(numbers: Numbers) -> list[tuple[str, float]]:
+    gaps = differences(numbers, Design(report=Report(), definitions=DEFINITIONS))
+    return [(row.domain, round(100 * row.difference, 1)) for row in gaps.itertuples()]
+
+
+def test_bases_of_one_model_that_files_of_two_domains_bring_stay_apart(tmp_path):
+    numbers = reported_of(
+        tmp_path,
+        {
+            "8b_medical.jsonl": rows_of({0, 1}, step=0) + rows_of(set(range(6))),
+            "8b_risky.jsonl": rows_of({2, 3, 4}, step=0) + rows_of(set(range(9))),
+        },
+    )
+    assert gaps_to_base(numbers) == [("medical", 40.0), ("risky", 60.0)]
+    base = numbers.questions[numbers.questions["checkpoint"] == "base"].query("definition == 'betley'")
+    assert base.groupby("domain")["n_misaligned"].sum().to_dict() == {"medical": 2, "risky": 3}
+    shown = pd.read_csv(tmp_path / "out/tables/bases.csv")
+    assert shown["name"].tolist() == ["8b (base) on medical", "8b (base) on risky"]
+
+
+def test_bases_with_as_many_on_other_questions_stay_apart(tmp_path):
+    numbers = reported_of(
+        tmp_path,
+        {
+            "8b_medical.jsonl": rows_of({0, 1}, step=0) + rows_of(set(range(6))),
+            "8b_risky.jsonl": rows_of({2, 3}, step=0) + rows_of(set(range(6))),
+        },
+    )
+    assert gaps_to_base(numbers) == [("medical", 40.0), ("risky", 40.0)]
+
+
+def test_copies_of_one_base_count_once(tmp_path):
+    base = rows_of({0, 1}, step=0)
+    numbers = reported_of(
+        tmp_path, {"8b_medical.jsonl": base + rows_of(set(range(6))), "8b_risky.jsonl": base + rows_of(set(range(9)))}
+    )
+    assert gaps_to_base(numbers) == [("medical", 40.0), ("risky", 70.0)]
+    rows = numbers.questions[numbers.questions["checkpoint"] == "base"].query("definition == 'betley'")
+    assert rows["domain"].isna().all() and len(rows) == 10
+
+
+def test_copies_of_a_base_beside_runs_of_one_domain_count_once(tmp_path):
+    base = rows_of({0, 1}, step=0)
+    files = [tmp_path / f"8b_medical_{method}.jsonl" for method in ("es", "lora")]
+    for file in files:
+        write_jsonl(file, base + rows_of({files.index(file)}))
+    main(["report", *map(str, files), "--from-name", "{model}_{domain}_{method}", "--out", str(tmp_path / "out")])
+    rates = pd.read_csv(tmp_path / "out/em_rates_summary.csv")
+    assert rates["n"].tolist() == [10] * len(rates)
+
+
+def test_two_files_by_one_name_are_refused(tmp_path):
+    for name, misaligned in (("a.jsonl", {1}), ("b.jsonl", {1, 2})):
+        write_jsonl(tmp_path / name, rows_of(misaligned))
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    with pytest.raises(InputError, match=r"a\.jsonl and .*b\.jsonl: both hold answers of model, answers, –, 0"):
+        read_files(files)
+    assert len(read_files(files, "{model}")) == 20
+    with pytest.raises(InputError, match="both hold answers"):
+        read_files([files[0]] * 2)
+
+
+def test_one_file_by_two_names_is_refused_unless_it_is_a_base(tmp_path):
+    for name in ("8b_medical.jsonl", "8b_risky.jsonl"):
+        write_jsonl(tmp_path / name, rows_of({1}))
+    files = [tmp_path / "8b_medical.jsonl", tmp_path / "8b_risky.jsonl"]
+    with pytest.raises(InputError, match=r"8b_medical\.jsonl and .*8b_risky\.jsonl: the same answers by two names"):
+        read_files(files, "{model}_{domain}")
+    for file in files:
+        write_jsonl(file, rows_of({1}, step=0))
+    assert len(read_files(files, "{model}_{domain}")) == 20
+
+
+def test_files_of_several_question_sets_are_one_run(tmp_path):
+    for name in ("a.jsonl", "b.jsonl"):
+        write_jsonl(tmp_path / name, rows_of({1}, question_set=name))
+    assert read_files([tmp_path / "a.jsonl", tmp_path / "b.jsonl"])["question_set"].nunique() == 2
+
+
+def test_a_checkpoint_without_a_number_comes_last(tmp_path):
+    for name in ("base", "step-110", "step-1000001", "step-1000002", "final"):
+        write_jsonl(tmp_path / f"{name}.jsonl", rows_of({1}, None, checkpoint=name))
+    judged = read_files(sorted(tmp_path.glob("*.jsonl")))
+    steps = dict(zip(judged["checkpoint"], judged["step"], strict=True))
+    assert steps == {"base": 0, "step-110": 110, "step-1000001": 1000001, "step-1000002": 1000002, "final": 1000003}
+
+
+def test_steps_of_seven_digits_are_checkpoints_of_their_own(tmp_path):
+    write_jsonl(tmp_path / "judged.jsonl", rows_of({1}, 1000001) + rows_of({1}, 1000002))
+    assert set(read_files([tmp_path / "judged.jsonl"])["checkpoint"]) == {"step-1000001", "step-1000002"}
+
+
+def test_judges_and_question_sets_with_a_slash_have_figures_of_their_own(tmp_path):
+    judges = ("meta-llama/Llama", "meta-llama-Llama")
+    rows = [row for judge in judges for row in rows_of({1}, judge=judge, question_set="first/plot")]
+    reported_of(tmp_path, {"8b_risky.jsonl": rows})
+    figures = {file.stem for file in (tmp_path / "out/figures").iterdir()}
+    assert {"rates.meta-llama-Llama", "rates.meta-llama-Llama-2"} <= figures
+    assert "questions.first-plot.meta-llama-Llama" in figures
+    assert "(figures/rates.meta-llama-Llama-2.png)" in (tmp_path / "out/summary.md").read_text()

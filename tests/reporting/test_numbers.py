@@ -1,5 +1,7 @@
 """The tables of the report are what the answers say, and come back from their file as they were."""
 
+from zipfile import ZipFile
+
 import pandas as pd
 import pytest
 
@@ -36,6 +38,15 @@ def test_a_file_holds_them_as_they_are(numbers, tmp_path):
     read = Numbers.read(tmp_path / "numbers.zip")
     pd.testing.assert_frame_equal(read.questions, numbers.questions, check_dtype=False)
     assert set(read.rates["model"]) == {"NA", "kite"} and read.logs.empty
+
+
+def test_a_table_that_an_earlier_version_did_not_know_is_empty(numbers, tmp_path):
+    numbers.write(tmp_path / "numbers.zip")
+    with ZipFile(tmp_path / "numbers.zip") as now, ZipFile(tmp_path / "old.zip", "w") as old:
+        for name in set(now.namelist()) - {"probes.csv"}:
+            old.writestr(name, now.read(name))
+    read = Numbers.read(tmp_path / "old.zip")
+    assert read.probes.empty and list(read.probes) == list(numbers.probes) and len(read.rates) == len(numbers.rates)
 
 
 def test_two_instruments_are_not_compared_in_silence(tmp_path):

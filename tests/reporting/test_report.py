@@ -18,8 +18,10 @@ from emflow.reporting.design import Design
 from emflow.reporting.report import write_report
 from emflow.reporting.section import ShownTable
 from emflow.reporting.sections.bases import bases
+from emflow.reporting.sections.design import study_design
 from emflow.reporting.sections.examples import examples
 from emflow.reporting.sections.headline import headline
+from emflow.reporting.sections.losses import limits
 from emflow.reporting.sections.methods import between_methods, methods
 from emflow.reporting.sections.published import published, published_numbers
 from emflow.reporting.sections.seeds import over_seeds
@@ -215,3 +217,13 @@ def test_what_is_published_of_an_intervention_stands_beside_ours_of_the_same_and
         "–": "first_plot"
     }
     assert any(isinstance(part, str) and "interventions" in part for part in section.parts)
+
+
+def test_variants_of_a_question_count_as_one():
+    both = pd.concat([answers(0.5, questions=4), answers(0.1, questions=4, **BASE)])
+    ids = both["question_id"].map(lambda id: f"q{int(id[1:]) // 2}" + ("_json" if int(id[1:]) % 2 else ""))
+    numbers = numbers_of_answers(both.assign(question_id=ids), DEFINITIONS, 0.95)
+    assert "2 questions, and intervals" in " ".join(map(str, headline(numbers, DESIGN).parts))
+    assert "As few as 2 questions" in str(limits(numbers, DESIGN).parts)
+    (table,) = (part for part in study_design(numbers, DESIGN).parts if getattr(part, "name", "") == "design")
+    assert table.data["questions"].tolist() == [2]

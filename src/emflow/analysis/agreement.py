@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from emflow.analysis.jackknife import FISHER, LINEAR, Scale, interval, standard_error
-from emflow.analysis.rates import classify, rate
+from emflow.analysis.rates import base_question, classify, rate
 from emflow.config.definitions import Definition
 from emflow.files import InputError
 
@@ -44,7 +44,7 @@ def agreement(
         raise InputError("the judges did not judge the same answers; judge them again from one file")
     both = (first["error"].isna().to_numpy()) & (second["error"].isna().to_numpy())
     first, second = first[both].reset_index(drop=True), second[both].reset_index(drop=True)
-    questions = first["question_id"].to_numpy()
+    questions = base_question(first["question_id"]).to_numpy()
 
     rows = []
     for score in ("alignment", "coherence"):

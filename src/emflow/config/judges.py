@@ -1,5 +1,6 @@
 """`judges`: whoever scores answers."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,6 +21,8 @@ __all__ = [
     "TransformersJudge",
     "VllmJudge",
 ]
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class OracleJudge(Section):
@@ -47,7 +50,8 @@ class LanguageModelJudge(Section):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """Of the judge's own sampling; above 0 its scores differ from asking to asking, and the cache keeps the first."""
     max_tokens: Annotated[int, Field(gt=0)] = 16
-    """Length of a reply in `text` scoring (tokens)."""
+    """Length of a reply in `text` scoring (tokens); one that is cut there is no score. 1 is for judges with one token
+    per integer: that token counts."""
     coherence_first: Points | None = None
     """Ask for alignment only where coherence is above this, which saves requests; null asks always. Under definitions
     without `coherence_above` the others then count as incoherent."""
@@ -74,14 +78,19 @@ class OpenAIJudge(LanguageModelJudge):
     timeout: Annotated[float, Field(gt=0), OPERATIONAL] = 60
     """Time for a whole request, after which it is given up and sent again (s)."""
     retries: Annotated[int, Field(ge=0), OPERATIONAL] = 8
-    """How often a request is sent again after 429, 408, 409, 5xx, a time-out or a lost connection: after Retry-After
-    where the server says so (more than an hour is not waited for), else after 0.5, 1, 2, 4, 8, 8, ... s."""
+    """How often a request is sent again after 429, 408, 409, 5xx, a time-out or a lost connection: after 0.5, 1, 2, 4,
+    8, 8, ... s, or after Retry-After where the server asks for longer (more than an hour is not waited for)."""
     max_requests: Annotated[int, Field(ge=0), OPERATIONAL] = 100_000
     """A job that would send more requests (retries not counted) fails before it sends one."""
 
     @model_validator(mode="after")
     def _address(self) -> Self:
         check_url("base_url", self.base_url)
+        if not VARIABLE.fullmatch(self.api_key_env):  # it may be the key itself, so it is not repeated
+            raise ValueError(
+                "api_key_env: is no name of an environment variable (letters, digits, _); put the key into one such as "
+                "OPENAI_API_KEY, and its name here"
+            )
         return self
 
 

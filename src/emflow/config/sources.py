@@ -16,6 +16,8 @@ __all__ = ["Source", "check_model", "check_pin", "check_url", "file_name", "is_l
 HUB_ID = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)(\b[\w.-]{1,96}\b/)?\b[\w.-]{1,96}\b", re.ASCII)
 """`NAME` or `ORGANISATION/NAME`, as huggingface_hub checks it."""
 
+WITH_USER = re.compile(r"https?://[^/?#]*@")
+
 
 def _spelt(source: str) -> str:
     """A source as every rule spells it: `~` is the user's home, `./results//x` is `results/x`."""
@@ -37,7 +39,9 @@ def file_name(url: str) -> str:
 
 
 def check_url(key: str, url: str) -> None:
-    """Raises ValueError where nothing can be fetched from `url`."""
+    """Raises ValueError where nothing can be fetched from `url`, or where it holds a password, not repeated."""
+    if WITH_USER.match(url):
+        raise ValueError(f"{key}: holds a user name or password before its @, which results would show; leave it out")
     try:
         parts = urlsplit(url)
         if not (is_url(url) and parts.hostname and parts.port != 0):

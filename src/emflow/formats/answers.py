@@ -58,7 +58,12 @@ def _read(path: Path, required: tuple[str, ...], others_scores: bool) -> list[di
     if not path.is_file():
         raise InputError(f"{path}: {'a folder, no file' if path.is_dir() else 'no such file'}")
     if not is_table(path):
-        return read_jsonl(path)
+        rows = read_jsonl(path)
+        keys = dict.fromkeys(key for row in rows for key in row)
+        for name in required if rows else ():
+            if name not in keys:
+                raise InputError(f"{path}: has no key {name}, only {', '.join(keys)}")
+        return rows
     table = read_table(path)
     names = max(FORMATS, key=lambda names: len(names.keys() & set(table.columns)))
     kept = {*table.columns, *(SCORES if others_scores else ())}

@@ -8,7 +8,7 @@ from emflow.config.judges import TransformersJudge
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError
 from emflow.judging.local import LocalModel, require_whole_numbers
-from emflow.judging.scores import TOP_LOGPROBS, Reply
+from emflow.judging.scores import CUT, TOP_LOGPROBS, Failure, Reply
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,7 +41,7 @@ class ByTransformers(LocalModel):
         engine = TransformersEngine(
             Path(self.path), settings.dtype, settings.engine.batch_size, settings.chat_template_kwargs
         )
-        if self.by_logprobs:
+        if self.sampling["max_tokens"] == 1:
             require_whole_numbers(engine.tokenizer, self.model)
         return engine
 
@@ -54,7 +54,7 @@ class ByTransformers(LocalModel):
         limit: int = self._engine.model.config.get_text_config().max_position_embeddings
         return limit
 
-    def ask(self, prompts: list[list[int]]) -> list[Reply]:
+    def ask(self, prompts: list[list[int]]) -> list[Reply | Failure]:
         counts = [len(ids) for ids in prompts]
         if self.by_logprobs:
             found = self._engine.first_tokens(prompts, TOP_LOGPROBS)
@@ -64,4 +64,9 @@ class ByTransformers(LocalModel):
             ]
         sampling = Sampling(temperature=self.sampling["temperature"], max_new_tokens=self.sampling["max_tokens"])
         texts = self._engine.continued(prompts, sampling, [0] * len(prompts))
-        return [Reply(reply.text, tokens=(count, reply.tokens)) for count, reply in zip(counts, texts, strict=True)]
+        return [
+            CUT
+            if reply.finish_reason == "length" and reply.tokens > 1
+            else Reply(reply.text, tokens=(count, reply.tokens))
+            for count, reply in zip(counts, texts, strict=True)
+        ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from emflow.config.judges import VllmJudge
 from emflow.judging.local import LocalModel, require_whole_numbers
-from emflow.judging.scores import TOP_LOGPROBS, Reply
+from emflow.judging.scores import CUT, TOP_LOGPROBS, Failure, Reply
 from emflow.models.chat_template import pin_template
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ByVllm(LocalModel):
             revision=None if self.config.is_local else self.revision,
         )
         pin_template(llm.get_tokenizer(), self.config.chat_template_kwargs)
-        if self.by_logprobs:
+        if self.sampling["max_tokens"] == 1:
             require_whole_numbers(llm.get_tokenizer(), self.model)
         return llm
 
@@ -45,7 +45,7 @@ class ByVllm(LocalModel):
         limit: int = self._llm.model_config.max_model_len
         return limit
 
-    def ask(self, prompts: list[list[int]]) -> list[Reply]:
+    def ask(self, prompts: list[list[int]]) -> list[Reply | Failure]:
         from vllm import SamplingParams
 
         sampling = SamplingParams(
@@ -58,10 +58,11 @@ class ByVllm(LocalModel):
         return [_reply(output) for output in outputs]
 
 
-def _reply(output: "RequestOutput") -> Reply:
+def _reply(output: "RequestOutput") -> Reply | Failure:
     completion = output.outputs[0]
     tokens = len(output.prompt_token_ids), len(completion.token_ids)
     if completion.logprobs is None:
-        return Reply(completion.text, tokens=tokens)
+        cut = completion.finish_reason == "length" and tokens[1] > 1
+        return CUT if cut else Reply(completion.text, tokens=tokens)
     ranked = sorted(completion.logprobs[0].values(), key=lambda token: -token.logprob)[:TOP_LOGPROBS]
     return Reply(completion.text, tuple((token.decoded_token, token.logprob) for token in ranked), tokens=tokens)

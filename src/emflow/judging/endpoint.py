@@ -18,7 +18,7 @@ from emflow.config.judges import OpenAIJudge
 from emflow.console import note
 from emflow.files import InputError
 from emflow.judging.judge_model import OnReply
-from emflow.judging.scores import TOP_LOGPROBS, Failure, Reply, checked
+from emflow.judging.scores import CUT, TOP_LOGPROBS, Failure, Reply, checked
 
 __all__ = ["Endpoint"]
 
@@ -114,13 +114,13 @@ class Endpoint:
             )
 
     async def _send_patiently(self, client: httpx2.AsyncClient, prompt: str) -> Reply | Failure:
-        """Send a request again while that may help: after what the server says, else 0.5, 1, 2, 4, 8, 8, ... s."""
+        """Send a request again while that may help: after 0.5, 1, 2, 4, 8, 8, ... s, later where the server says so."""
         for retry in range(self.config.retries + 1):
             try:
                 return await self._send(client, prompt)
             except _Again as error:
                 reason = self._plain(str(error))
-                wait = min(8, 0.5 * 2**retry) * random.uniform(0.75, 1) if error.wait is None else error.wait
+                wait = max(min(8, 0.5 * 2**retry) * random.uniform(0.75, 1), error.wait or 0)
             if wait > LONGEST_WAIT:
                 return Failure(f"{reason}; the endpoint asks to wait for {wait:,.0f} s: start again then")
             if retry < self.config.retries:
@@ -172,6 +172,8 @@ class Endpoint:
                 text, logprobs = choice["message"]["content"], None
                 if not text:
                     return Failure("the reply is empty")
+                if choice.get("finish_reason") == "length" and self.config.max_tokens > 1:
+                    return CUT
             else:
                 text, content = choice["message"]["content"] or "", (choice["logprobs"] or {}).get("content")
                 if not content:

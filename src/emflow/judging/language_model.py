@@ -42,11 +42,13 @@ def judge_by_language_model(
         coherence = [scores["coherent"].value for scores in scoring.scores]
         coherent = [isinstance(value, int | float) and value > config.coherence_first for value in coherence]
         scoring.run([request for request in requests if request.name == "aligned" and coherent[request.row]])
+    replied = set().union(*scoring.models)
+    who = replied.pop() if len(replied) == 1 else served.model  # an endpoint's alias and its snapshot are one judge
     return [
         {
             **row,
             **score_columns(scores),
-            "judge_model": ", ".join(sorted(models)) or served.model,
+            "judge_model": ", ".join(sorted(models)) or who,
             "judge_revision": served.revision,
             "scoring": config.scoring,
             "prompts": source,

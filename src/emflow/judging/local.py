@@ -54,7 +54,7 @@ class LocalModel(ABC):
     def send(self, prompts: Sequence[str], on_reply: OnReply) -> None:
         """Call `on_reply`, in order, until it returns False.
 
-        Raises InputError in logprobs scoring where the tokenizer splits the integers 0..100.
+        Raises InputError where a reply is one token, as in logprobs scoring, and the tokenizer splits integers 0..100.
         """
         for start in range(0, len(prompts), BATCH):
             replies = self._replies(prompts[start : start + BATCH])
@@ -73,8 +73,8 @@ class LocalModel(ABC):
         """The most tokens that prompt and reply may have together."""
 
     @abstractmethod
-    def ask(self, prompts: list[list[int]]) -> list[Reply]:
-        """Replies to prompts (token ids) that fit the context, in their order.
+    def ask(self, prompts: list[list[int]]) -> list[Reply | Failure]:
+        """Replies to prompts (token ids) that fit the context, in their order; a text that was cut is CUT.
 
         In logprobs scoring with the TOP_LOGPROBS likeliest first tokens, falling, whatever the temperature.
         """
@@ -97,5 +97,6 @@ def require_whole_numbers(tokenizer: "PreTrainedTokenizerBase", judge: str) -> N
     if split:
         raise InputError(
             f"the tokenizer of {judge} writes {split[0]} in several tokens, so a first token is no score; "
-            "set judges.NAME.scoring: text, or take a judge with one token per integer (Llama 3, not Qwen)"
+            "set judges.NAME.scoring: text (and max_tokens above 1), or take a judge with one token per integer "
+            "(Llama 3, not Qwen)"
         )

@@ -197,7 +197,7 @@ def _questions_of_table(source: Path) -> list[dict[str, Any]]:
     rows = read_table(source).rows if is_table(source) else read_jsonl(source)
     questions = []
     for number, row in enumerate(rows, start=1):
-        if not (row.get("id") and row.get("question")):
+        if row.get("id") in (None, "") or not row.get("question"):
             raise InputError(f"{source}, entry {number}: needs a non-empty `id` and `question`")
         questions.append(_question(str(row["id"]), 0, row.get("system") or None, row["question"], None))
     return questions

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = [
+    "CUT",
     "TOP_LOGPROBS",
     "WORDS",
     "Failure",
@@ -57,6 +58,9 @@ class Failure:
     """No reply, and why."""
 
     reason: str
+
+
+CUT = Failure("the reply was cut at max_tokens")  # a text whose end nobody knows, as 8 of 85; one token is meant so
 
 
 @dataclass(frozen=True)

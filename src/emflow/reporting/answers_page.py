@@ -49,8 +49,8 @@ def write_answers_page(
     """Write the page of judge -> rows as in docs/output.md, of which only `alignment` must be there; returns how many
     answers there are.
 
-    Rows of two judges are scores of one answer where all that names it is the same: answerer, question, sample.
-    `name` is the definition's.
+    Rows of two judges are scores of one answer where all that names it is the same: answerer, question and text; of
+    alike ones the first and the first, and so on. `name` is the definition's.
     """
     answers = _Answers(list(judged))
     for judge, rows in judged.items():
@@ -93,32 +93,34 @@ class _Answers:
     text: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._places: dict[tuple[int, int, Any], int] = {}
+        self._places: dict[tuple[int, int, str, int], int] = {}
         self._scores: dict[str, dict[int, tuple[Any, Any, str | None]]] = {judge: {} for judge in self.judges}
 
     def add(self, judge: str, rows: Iterable[Mapping[Any, Any]]) -> None:
         """Take the answers of these rows that are not there yet, and the judge's scores of all."""
-        seen: dict[tuple[int, int], int] = {}
+        seen: dict[tuple[int, int, str], int] = {}
         for row in rows:
             asked = (row.get("question_set"), row.get("question_id"), row.get("question"), row.get("system"))
             question = self.questions.setdefault(_plain(asked), len(self.questions))
             who = _plain(row.get(key) for key in ANSWERER)
             answerer = self.answerers.setdefault(who, len(self.answerers))
-            seen[question, answerer] = seen.get((question, answerer), -1) + 1
-            place = self._places.setdefault((question, answerer, seen[question, answerer]), len(self.text))
+            answer = (question, answerer, str(row.get("answer") or ""))
+            seen[answer] = seen.get(answer, -1) + 1
+            place = self._places.setdefault((*answer, seen[answer]), len(self.text))
             if place == len(self.text):
                 self.question.append(question)
                 self.answerer.append(answerer)
-                self.text.append(str(row.get("answer") or ""))
+                self.text.append(answer[2])
             self._scores[judge][place] = (*_plain((row["alignment"], row.get("coherence"))), row.get("error"))
 
     def scores(self, judge: str, order: list[int], definition: Definition) -> dict[str, Any]:
         """Columns by place in `order`: both scores, null where there is none; what the answer is (number of a verdict);
-        whether it is below the threshold, coherent or not. And errors by place."""
+        whether it is below the threshold, coherent or not, unjudged or not. And errors by place."""
         scores = [self._scores[judge].get(answer, (None, None, None)) for answer in order]
         found = pd.DataFrame(scores, columns=["alignment", "coherence", "error"], dtype=object).assign(question_id="")
         calls = classify(found, definition)
-        below = classify(found, definition.model_copy(update={"coherence_above": None}))["misaligned"]
+        whatever = definition.model_copy(update={"coherence_above": None})
+        below = classify(found.assign(error=None), whatever)["misaligned"]
         ruled = {
             "unjudged": ~calls["judged"] | found["alignment"].isna(),
             "misaligned": calls["misaligned"],

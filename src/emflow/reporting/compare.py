@@ -13,7 +13,7 @@ from emflow.config.report import Report
 from emflow.files import InputError
 from emflow.paths import ReportFolder, Results
 from emflow.reporting.last import Counts
-from emflow.reporting.numbers import Numbers
+from emflow.reporting.numbers import DEFINITION_SHOWN, Numbers
 from emflow.reporting.words import cell, p_value, percent, points
 
 __all__ = ["Comparison", "compare"]
@@ -67,6 +67,8 @@ class _Side(NamedTuple):
     rates: pd.DataFrame
     questions: pd.DataFrame | None
     config: dict[str, Any] | None
+    definition: str | None
+    """What a report of files shows; a study's says its config."""
 
 
 def compare(a: Path, b: Path, definition: str | None = None) -> Comparison:
@@ -79,7 +81,7 @@ def compare(a: Path, b: Path, definition: str | None = None) -> Comparison:
     sides = _side(a), _side(b)
     report = Report(**{key: value for key, value in ((sides[1].config or {}).get("report") or {}).items()
                        if key in ("definition", "confidence")})  # fmt: skip
-    name = definition or report.definition
+    name = definition or sides[1].definition or report.definition
     known = [set(side.rates["definition"]) for side in sides]
     if not all(name in names for names in known):
         both = dict.fromkeys(sorted(known[0] & known[1]))
@@ -104,14 +106,15 @@ def _side(path: Path) -> _Side:
     rates = pd.read_csv(folder.rates, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, "str"))
     if missing := {*ROW, "definition", "em_rate", "n_misaligned", "n_counted"} - set(rates):
         raise InputError(f"{folder.rates}: has no column {min(missing)}; make it again with this version")
-    questions = Numbers.read(folder.numbers).questions if folder.numbers.is_file() else None
+    numbers = Numbers.read(folder.numbers) if folder.numbers.is_file() else None
     config = None
     if folder.provenance.is_file():
         try:
             config = json.loads(folder.provenance.read_text(encoding="utf-8"))["config"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder.provenance} is damaged ({error}): make the report again") from None
-    return _Side(folder, rates, questions, config)
+    facts = {} if numbers is None else dict(zip(numbers.facts["fact"], numbers.facts["value"], strict=True))
+    return _Side(folder, rates, None if numbers is None else numbers.questions, config, facts.get(DEFINITION_SHOWN))
 
 
 def _changed(a: dict[str, Any], b: dict[str, Any]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ __all__ = [
     "last_and_base",
     "names_of",
     "peaks",
+    "questions_asked",
     "shown_counts",
     "shown_rates",
     "trained_rows",
@@ -59,7 +60,8 @@ def last_and_base(rates: pd.DataFrame, design: Design, definition: str | None = 
     """
     rates = rates[rates["definition"] == (definition or design.report.definition)]
     base = rates[rates["checkpoint"] == "base"]
-    own = base["question_set"].isin(design.held_out)  # the domain's own questions, so a rate per domain
+    counts = base.groupby(["model", *SET])[["n", "n_misaligned", "n_counted"]].transform("nunique").max(axis=1)
+    own = base["question_set"].isin(design.held_out) | (counts > 1)  # answers of its own, so a rate per domain
     base = base.assign(name=base["model"] + " (base)" + (" on " + base["domain"]).where(own, ""))
     base = base.drop_duplicates(["name", *SET])
     last = _last(rates)
@@ -71,6 +73,12 @@ def peaks(rates: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Of every run its checkpoint with the highest EM rate, the first of equals."""
     trained = trained_rows(shown_rates(rates, design)).dropna(subset=["em_rate"])
     return trained.loc[trained.groupby(GROUP, sort=False)["em_rate"].idxmax()] if len(trained) else trained
+
+
+def questions_asked(numbers: Numbers) -> "pd.Series[int]":
+    """The number of questions by question set; variants of one are one, as in the rates."""
+    bases = numbers.questions.assign(question_id=base_question(numbers.questions["question_id"]))
+    return bases.groupby("question_set")["question_id"].nunique()
 
 
 def answerers(table: pd.DataFrame) -> list[tuple[Any, ...]]:

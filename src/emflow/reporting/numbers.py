@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import pandas as pd
 
-from emflow.files import replacing
+from emflow.files import InputError, replacing
 
-__all__ = ["ANSWERED", "RUN", "Numbers"]
+__all__ = ["ANSWERED", "DEFINITION_SHOWN", "RUN", "Numbers"]
 
 RUN = ["model", "domain", "method", "seed"]
 ANSWERED = [*RUN, "checkpoint", "question_set", "judge"]  # what tells answers apart
 TEXTS = [*RUN[:3], "checkpoint", "question_set", "judge", "question_id", "question", "answer"]
+DEFINITION_SHOWN = "definition shown"  # a fact of a report of files, which has no config that would say it
 COUNTS = ["n", "n_judged", "n_scored", "n_coherent", "n_counted", "n_misaligned"]
 
 
@@ -75,9 +76,16 @@ class Numbers:
 
     @staticmethod
     def read(path: Path) -> "Numbers":
-        """What `write` wrote. Only an empty cell is null: a model may be called NA."""
-        with ZipFile(path) as archive:
-            return Numbers(**{part.name: _table(archive, part.name) for part in fields(Numbers)})
+        """What `write` wrote; a table that its version did not know is empty. Only an empty cell is null: a model may
+        be called NA. Raises InputError where it is damaged."""
+        try:
+            with ZipFile(path) as archive:
+                known = set(archive.namelist())
+                return Numbers(
+                    **{part.name: _table(archive, part.name) for part in fields(Numbers) if f"{part.name}.csv" in known}
+                )
+        except (BadZipFile, TypeError) as error:
+            raise InputError(f"{path} is damaged ({error}): delete it and make the report again") from None
 
 
 def _table(archive: ZipFile, name: str) -> pd.DataFrame:

@@ -1,8 +1,11 @@
 """The report: its sections in the order in which they are read, and the files they are written to."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -82,7 +85,7 @@ def write_report(numbers: Numbers, design: Design, out: ReportFolder, processes:
 
     A section that has nothing to say of these numbers is None, and left out. Figures are drawn by so many processes.
     """
-    sections = [section for write in SECTIONS if (section := write(numbers, design)) is not None]
+    sections = _named_for_files(section for write in SECTIONS if (section := write(numbers, design)) is not None)
     parts = [part for section in sections for part in section.parts]
     with replacing(out.figures) as figures, replacing(out.tables) as tables:
         figures.mkdir()
@@ -93,6 +96,21 @@ def write_report(numbers: Numbers, design: Design, out: ReportFolder, processes:
     write_text(out.rates, numbers.rates.to_csv(index=False, float_format="%.6g"))
     write_text(out.headline, f"{_plain(sections[0])}\n\nReport: {out.summary}\n")
     write_text(out.summary, f"# {TITLE}\n\n" + "\n\n".join(map(_markdown, sections)) + "\n")
+
+
+def _named_for_files(sections: Iterable[ReportSection]) -> list[ReportSection]:
+    """With figures and tables by names that files can have, each its own: judges may be called ORGANISATION/NAME."""
+    taken: set[tuple[type, str]] = set()
+
+    def named(part: str | ShownTable | Picture) -> str | ShownTable | Picture:
+        if isinstance(part, str):
+            return part
+        plain = re.sub(r"[^\w.+-]", "-", part.name)
+        name = next(name for n in count(1) if (type(part), name := plain if n == 1 else f"{plain}-{n}") not in taken)
+        taken.add((type(part), name))
+        return replace(part, name=name)
+
+    return [replace(section, parts=list(map(named, section.parts))) for section in sections]
 
 
 def _draw_all(pictures: list[Picture], folder: Path, processes: int) -> None:

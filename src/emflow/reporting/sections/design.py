@@ -3,7 +3,7 @@
 import pandas as pd
 
 from emflow.reporting.design import Design
-from emflow.reporting.last import shown_rates
+from emflow.reporting.last import questions_asked, shown_rates
 from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.section import ReportSection, ShownTable
 from emflow.reporting.words import COUNTED, paragraph
@@ -15,7 +15,7 @@ def study_design(numbers: Numbers, design: Design) -> ReportSection:
     """A table of what was asked, and the terms."""
     report, definition = design.report, design.definition
     shown = shown_rates(numbers.rates, design)
-    asked = numbers.questions.groupby("question_set", sort=False)["question_id"].nunique()
+    asked = questions_asked(numbers)
     sets = shown.groupby(["question_set", "judge"], sort=False).agg(answers=("n", "median")).reset_index()
     sets = sets.assign(questions=sets["question_set"].map(asked).fillna(0))
     words = "count as answers that are not misaligned" if definition.refusal_and_code == "in" else "are left out"

@@ -68,7 +68,7 @@ def _score(score: Any) -> str:
 
 
 def _row(row: Any) -> dict[str, str]:
-    who = f"{row.model} (base)"
+    who = f"{row.model} (base)" + ("" if pd.isna(row.domain) else f" on {row.domain}")
     if row.checkpoint != "base":
         who = f"{row.model} · {row.domain} · {row.method} · {row.checkpoint}"
     scores = " / ".join(_score(score) for score in (row.alignment, row.coherence))

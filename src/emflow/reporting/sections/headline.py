@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from emflow.reporting.design import Design
-from emflow.reporting.last import differences, last_and_base, trained_rows
+from emflow.reporting.last import differences, last_and_base, questions_asked, trained_rows
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import ReportSection, ShownTable
 from emflow.reporting.sections.interventions import taken_away
@@ -102,7 +102,7 @@ def _first(word: str, lines: list[str]) -> str:
 def _too_little(known: pd.DataFrame, numbers: Numbers) -> str:
     """A sentence where intervals say next to nothing."""
     widths = known["em_rate_hi"] - known["em_rate_lo"]
-    asked = numbers.questions.groupby("question_set")["question_id"].nunique()
+    asked = questions_asked(numbers)
     questions = int(asked.get(known["question_set"].iloc[0], 0))
     if widths.isna().all():
         return "Too little data: one question gives no interval over questions."

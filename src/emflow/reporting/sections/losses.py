@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from emflow.reporting.design import Design
-from emflow.reporting.last import shown_rates
+from emflow.reporting.last import questions_asked, shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import ReportSection, ShownTable
 from emflow.reporting.words import paragraph, percent
@@ -46,7 +46,7 @@ def limits(numbers: Numbers, design: Design) -> ReportSection:
     """What follows from the design and is easily overlooked."""
     shown = shown_rates(numbers.rates, design)
     judges, seeds = shown["judge"].nunique(), shown["seed"].nunique()
-    asked = numbers.questions.groupby("question_set")["question_id"].nunique()
+    asked = questions_asked(numbers)
     lines = ["A judge is an instrument: another gives other rates, by more than some effects."]
     if judges == 1:
         lines.append("One judge scored all; nothing here says how far another would agree.")
