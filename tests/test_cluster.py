@@ -40,6 +40,12 @@ def test_the_list_of_partitions_is_written_and_read(tmp_path):
     assert write_partitions(file, [CPU]) == ["gpu: {'max_threads': 16, 'max_mem_mb': 200000, 'max_gpu': 2}"]
     file.write_text("partitions: {old: {max_runtime: '1-02:30:00', max_nodes: 4}, any: }")
     assert read_partitions(file) == [Partition("old", max_runtime=1590), Partition("any")]
+    for text, minutes in (("2d", 2880), ("12h", 720), ("90", 90), ("4:30", 270)):
+        file.write_text(f"partitions: {{a: {{max_runtime: '{text}'}}}}")
+        assert read_partitions(file) == [Partition("a", max_runtime=minutes)]
+    file.write_text("partitions: {a: {max_runtime: UNLIMITED}}")
+    with pytest.raises(InputError, match=r"partitions.yaml: 'UNLIMITED' is no time: write minutes, or as in 2-"):
+        read_partitions(file)
 
 
 @pytest.mark.parametrize(

@@ -163,17 +163,27 @@ def read_partitions(file: Path) -> list[Partition]:
         partitions = yaml.safe_load(file.read_text())["partitions"] or {}
         known = {field.name for field in fields(Partition)}
         return [
-            Partition(str(name), **{key: _number(value) for key, value in (limits or {}).items() if key in known})
+            Partition(str(name), **{key: _number(key, value) for key, value in (limits or {}).items() if key in known})
             for name, limits in partitions.items()
         ]
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         why = str(error).splitlines()[0] if isinstance(error, OSError) else "not a list of partitions and their limits"
         raise InputError(f"{file}: {why}; write it anew by `emflow cluster`") from None
 
 
-def _number(value: Any) -> float:
-    """A limit; the plugin takes times as Slurm writes them, too."""
-    return _minutes(value) if isinstance(value, str) else value
+def _number(key: str, value: Any) -> float:
+    """A limit; of times in all the forms that the plugin takes. Raises InputError for others."""
+    if key != "max_runtime" or not isinstance(value, str):
+        return float(value)
+    from snakemake_executor_plugin_slurm.utils import parse_time_to_minutes  # type: ignore[import-untyped]
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        return float(parse_time_to_minutes(value))
+    except WorkflowError:
+        raise InputError(f"{value!r} is no time: write minutes, or as in 2-12:00:00") from None
 
 
 def write_partitions(file: Path, partitions: Iterable[Partition]) -> list[str]:
