@@ -62,7 +62,7 @@ def _read(path: Path, required: tuple[str, ...], others_scores: bool) -> list[di
         keys = dict.fromkeys(key for row in rows for key in row)
         for name in required if rows else ():
             if name not in keys:
-                raise InputError(f"{path}: has no key {name}, only {', '.join(keys)}")
+                raise InputError(f"{path}: its rows need a column {name}; there are {', '.join(keys)}")
         return rows
     table = read_table(path)
     names = max(FORMATS, key=lambda names: len(names.keys() & set(table.columns)))

@@ -58,10 +58,12 @@ def last_and_base(rates: pd.DataFrame, design: Design, definition: str | None = 
 
     Under the definition that is shown, or the one that is named.
     """
+    bases = rates[rates["checkpoint"] == "base"]
+    counts = bases.groupby(["model", *SET, "definition"])[["n", "n_misaligned", "n_counted"]].transform("nunique")
+    differ = (counts.max(axis=1) > 1).groupby([bases[key] for key in ("model", *SET)]).transform("any")
     rates = rates[rates["definition"] == (definition or design.report.definition)]
     base = rates[rates["checkpoint"] == "base"]
-    counts = base.groupby(["model", *SET])[["n", "n_misaligned", "n_counted"]].transform("nunique").max(axis=1)
-    own = base["question_set"].isin(design.held_out) | (counts > 1)  # answers of its own, so a rate per domain
+    own = base["question_set"].isin(design.held_out) | differ[base.index]  # answers of its own, so a rate per domain
     base = base.assign(name=base["model"] + " (base)" + (" on " + base["domain"]).where(own, ""))
     base = base.drop_duplicates(["name", *SET])
     last = _last(rates)

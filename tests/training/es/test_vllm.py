@@ -9,6 +9,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed")
 
 from emflow.config.engine import TransformersSettings, VllmSettings
 from emflow.config.es import LowRank
+from emflow.data.chat import IGNORED
 from emflow.files import read_jsonl
 from emflow.training.es.engines.transformers_es import TransformersEs
 from emflow.training.es.engines.vllm_es import VllmEs
@@ -52,7 +53,7 @@ def test_vllm_moves_its_weights_as_the_reference_does(method, vllm, records, unt
     scores = [make_objective(engine, method, records) for engine in (reference, vllm)]
     prompts = [record["messages"][:1] for record in records[:16]]
     assert vllm.generator == reference.generator and reference.longest is None
-    longest = [{"input_ids": [5] * vllm.longest, "labels": [5] * vllm.longest}]
+    longest = [{"input_ids": [5] * vllm.longest, "labels": [IGNORED] + [5] * (vllm.longest - 1)}]
     assert vllm.cross_entropy(longest)[0] > 0
     assert (listening([os.getpid()]), os.environ["GLOO_SOCKET_IFNAME"]) == ({"0100007F"}, "lo")  # 127.0.0.1
     before = vllm.cross_entropy(scores[1].examples)
