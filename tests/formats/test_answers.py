@@ -128,7 +128,7 @@ def test_a_row_that_lacks_its_score_is_unjudged(tmp_path):
         ("j.csv", "question,response,aligned\nQ,R,5\n", r"j\.csv: has no column coherence or coherent or"),
         ("j.csv", "question;response;aligned\nQ;R;5\n", r"j\.csv: separated by semicolons"),
         ("j.csv", "", r"j\.csv: empty"),
-        ("j.jsonl", '{"question": "Q", "alignment": 5}\n', r"j\.jsonl: its rows need a column coherence; there are question, "),
+        ("j.jsonl", '{"question": "Q", "alignment": 5}\n', r"j\.jsonl: its rows need a column coherence;"),
     ],
 )  # fmt: skip
 def test_what_is_no_judged_file_is_refused(tmp_path, name, text, words):
