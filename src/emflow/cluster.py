@@ -44,6 +44,8 @@ NEVER = {
     "InvalidQOS": "name a quality of service that you may use in the profile: slurm-qos",
     "QOSNotAllowed": "name another quality of service in the profile: slurm-qos",
 }
+UNITS = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+CLOCK = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")  # two numbers are hours and minutes to the plugin
 NEVER_LIMIT = re.compile(r"(Assoc|QOS)Max.*Per(Job|Node).*")
 
 
@@ -174,16 +176,15 @@ def read_partitions(file: Path) -> list[Partition]:
 
 
 def _number(key: str, value: Any) -> float:
-    """A limit; of times in all the forms that the plugin takes. Raises InputError for others."""
+    """A limit; of times in the forms that the plugin takes. Raises InputError for others."""
     if key != "max_runtime" or not isinstance(value, str):
         return float(value)
-    from snakemake_executor_plugin_slurm.utils import parse_time_to_minutes  # type: ignore[import-untyped]
-    from snakemake_interface_common.exceptions import WorkflowError
-
-    try:
-        return float(parse_time_to_minutes(value))
-    except WorkflowError:
-        raise InputError(f"{value!r} is no time: write minutes, or as in 2-12:00:00") from None
+    if value.replace(".", "", 1).isdigit():
+        return float(value)
+    if found := UNITS.fullmatch(value) or CLOCK.fullmatch(value):
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        return days * 1440 + hours * 60 + minutes + (seconds + 30) // 60
+    raise InputError(f"{value!r} is no time: write minutes, or as in 2-12:00:00")
 
 
 def write_partitions(file: Path, partitions: Iterable[Partition]) -> list[str]:
