@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from emflow.config.domains import Mixture
-from emflow.config.interventions import evaluated_on, owner_of, targets
+from emflow.config.interventions import judgements_of_interventions
 from emflow.config.judges import GoldJudge, LocalJudge, OpenAIJudge, OracleJudge
 from emflow.config.load import Config
 from emflow.config.rewards import CosineReward, NliReward
@@ -74,19 +74,10 @@ def _has_work(config: Config, results: Results, judge: str) -> bool:
             shared = config.question_sets[name].name_for(name, run.domain)
             files += [results.run(run).answerer.judgements(name, judge)]
             files += [results.base(run.model).judgements(shared, judge)]
-    return not all(file.exists() for file in [*files, *_intervened(config, results, judge)])
-
-
-def _intervened(config: Config, results: Results, judge: str) -> Iterator[Path]:
-    """Judgements of answers under interventions."""
-    directions = config.directions
-    if directions is None or directions.judge != judge:
-        return
-    for name, intervention in directions.interventions.items():
-        for target in targets(directions, config.expansion, intervention):
-            answerer = results.answerer(owner_of(target, results)).intervention(name)
-            for asked in evaluated_on(directions, intervention, target.run, config.question_sets, config.methods):
-                yield answerer.judgements(asked, judge)
+    if config.directions and config.directions.judge == judge:
+        given = config.directions, config.expansion, config.question_sets, config.methods
+        files += judgements_of_interventions(*given, results)
+    return not all(file.exists() for file in files)
 
 
 def _absent(config: Config, results: Results) -> Iterator[tuple[str, str]]:

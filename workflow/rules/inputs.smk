@@ -3,7 +3,7 @@ import re
 
 from emflow.config.interventions import (
     domain_sets,
-    evaluated_on,
+    judgements_of_interventions,
     owner_of,
     rank_one_runs,
     runs_with_directions,
@@ -199,15 +199,9 @@ def source_inputs(w):
 
 def intervened_judgements():
     """Judged answers under all interventions."""
-    files = []
-    for name, intervention in INTERVENTIONS.items():
-        for target in targets(DIRECTIONS, STUDY, intervention):
-            answerer = RESULTS.answerer(owner_of(target, RESULTS)).intervention(name)
-            sets = [DIRECTIONS.choose_on] if intervention.is_chosen else []
-            sets += evaluated_on(DIRECTIONS, intervention, target.run, CONFIG.question_sets, CONFIG.methods)
-            for question_set in sets:
-                files.append(answerer.judgements(question_set, DIRECTIONS.judge))
-    return files
+    if not DIRECTIONS:
+        return []
+    return judgements_of_interventions(DIRECTIONS, STUDY, CONFIG.question_sets, CONFIG.methods, RESULTS)
 
 
 def plain_judgements():

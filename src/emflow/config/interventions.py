@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 from emflow.config.directions import Add, Along, Directions, Intervention, OfAdapters, RankOneReading
@@ -14,8 +15,8 @@ from emflow.formats.question_ids import base_id
 from emflow.paths import Results
 
 __all__ = [
-    "Target", "check_directions", "domain_sets", "evaluated_on", "meet", "owner_of", "rank_one_runs",
-    "runs_with_directions", "tables_of_directions", "targets",
+    "Target", "check_directions", "domain_sets", "evaluated_on", "judgements_of_interventions", "meet", "owner_of",
+    "rank_one_runs", "runs_with_directions", "tables_of_directions", "targets",
 ]  # fmt: skip
 
 
@@ -82,6 +83,24 @@ def targets(directions: Directions, study: Expansion, intervention: Intervention
 def owner_of(target: Target, results: Results) -> str:
     """Who answers, as a path under the root."""
     return results.owner(results.run(target.run).answerer if target.run else results.base(target.model))
+
+
+def judgements_of_interventions(
+    directions: Directions,
+    study: Expansion,
+    sets: Mapping[str, QuestionSet],
+    methods: Mapping[str, Method],
+    results: Results,
+) -> list[Path]:
+    """Judged answers under all interventions: on what is evaluated, and on what something is chosen."""
+    files = []
+    for name, intervention in directions.interventions.items():
+        for target in targets(directions, study, intervention):
+            answerer = results.answerer(owner_of(target, results)).intervention(name)
+            asked = [directions.choose_on] if intervention.is_chosen else []
+            asked += evaluated_on(directions, intervention, target.run, sets, methods)
+            files += [answerer.judgements(question_set, directions.judge) for question_set in asked]
+    return files
 
 
 def _models(runs: list[Run]) -> list[str]:

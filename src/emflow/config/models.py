@@ -12,9 +12,7 @@ __all__ = ["Model"]
 
 Arguments = Annotated[
     dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str | bool | int | float],
-    AfterValidator(
-        lambda arguments: dict(sorted(arguments.items()))
-    ),  # whose order says nothing, and trains nothing anew
+    AfterValidator(lambda given: dict(sorted(given.items()))),  # their order says nothing, and trains nothing anew
 ]
 NO_ARGUMENTS: Arguments = {}
 GIVEN = {"messages", "add_generation_prompt"}  # to a chat template, by whoever applies it
