@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -115,9 +114,9 @@ def site() -> Site:
         partitions.append(
             Partition(
                 name,
-                max_threads=min(threads, _limit(keys.get("MaxCPUsPerNode"))),
-                max_mem_mb=min(memory, _limit(keys.get("MaxMemPerNode"))),
-                max_runtime=_minutes(keys["MaxTime"]),
+                max_threads=min(threads, _at_most(keys.get("MaxCPUsPerNode"))),
+                max_mem_mb=min(memory, _at_most(keys.get("MaxMemPerNode"))),
+                max_runtime=math.inf if keys["MaxTime"] == "UNLIMITED" else _minutes(keys["MaxTime"]),
                 max_gpu=gpus,
             )
         )
@@ -143,17 +142,21 @@ def _gpus(gres: str) -> int:
     return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,(]+)?:(\d+)", gres))
 
 
-def _limit(text: str | None) -> float:
+def _at_most(text: str | None) -> float:
     return int(text) if text and text.isdigit() and int(text) else math.inf
 
 
 def _minutes(text: str) -> float:
-    """Minutes of Slurm's [days-]hours:minutes:seconds."""
-    if text == "UNLIMITED":
-        return math.inf
-    days, _, clock = text.rpartition("-")
-    hours, minutes, seconds = map(int, clock.split(":"))
-    return int(days or 0) * 1440 + hours * 60 + minutes + seconds // 60
+    """Minutes of a time in the forms that the plugin takes, Slurm's days-hours:minutes:seconds among them.
+
+    Raises InputError for others.
+    """
+    if text.replace(".", "", 1).isdigit():
+        return float(text)
+    if found := UNITS.fullmatch(text) or CLOCK.fullmatch(text):
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        return days * 1440 + hours * 60 + minutes + (seconds + 30) // 60
+    raise InputError(f"{text!r} is no time: write minutes, or as in 2-12:00:00")
 
 
 def read_partitions(file: Path) -> list[Partition]:
@@ -165,7 +168,14 @@ def read_partitions(file: Path) -> list[Partition]:
         partitions = yaml.safe_load(file.read_text())["partitions"] or {}
         known = {field.name for field in fields(Partition)}
         return [
-            Partition(str(name), **{key: _number(key, value) for key, value in (limits or {}).items() if key in known})
+            Partition(
+                str(name),
+                **{
+                    key: _minutes(value) if key == "max_runtime" and isinstance(value, str) else float(value)
+                    for key, value in (limits or {}).items()
+                    if key in known
+                },
+            )
             for name, limits in partitions.items()
         ]
     except InputError as error:
@@ -173,18 +183,6 @@ def read_partitions(file: Path) -> list[Partition]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         why = str(error).splitlines()[0] if isinstance(error, OSError) else "not a list of partitions and their limits"
         raise InputError(f"{file}: {why}; write it anew by `emflow cluster`") from None
-
-
-def _number(key: str, value: Any) -> float:
-    """A limit; of times in the forms that the plugin takes. Raises InputError for others."""
-    if key != "max_runtime" or not isinstance(value, str):
-        return float(value)
-    if value.replace(".", "", 1).isdigit():
-        return float(value)
-    if found := UNITS.fullmatch(value) or CLOCK.fullmatch(value):
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        return days * 1440 + hours * 60 + minutes + (seconds + 30) // 60
-    raise InputError(f"{value!r} is no time: write minutes, or as in 2-12:00:00")
 
 
 def write_partitions(file: Path, partitions: Iterable[Partition]) -> list[str]:

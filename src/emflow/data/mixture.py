@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from emflow.console import finished
+from emflow.data.records import last_question
 from emflow.files import InputError, read_jsonl, write_jsonl
 
 __all__ = ["mix_files", "mixed"]
@@ -75,6 +76,4 @@ def _require_rows_in_common(
 
 def _prompt(record: dict[str, Any]) -> str:
     """The turns before the last answer, as JSON."""
-    turns = record["messages"]
-    last = max(number for number, turn in enumerate(turns) if turn["role"] == "assistant")
-    return json.dumps(turns[:last])
+    return json.dumps(last_question(record)[0])

@@ -5,7 +5,7 @@ from typing import Any
 
 from emflow.files import InputError, parse_jsonl
 
-__all__ = ["parse_records"]
+__all__ = ["last_question", "parse_records"]
 
 ROLES = ("system", "user", "assistant")
 
@@ -25,6 +25,13 @@ def parse_records(data: bytes, domain: str, source: str) -> Iterator[dict[str, A
         yield {"id": f"{domain}-{row:05d}", "messages": messages}
     if row < 0:
         raise InputError(f"{source}: holds no conversation")
+
+
+def last_question(record: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
+    """A record's turns up to its last answer, and that answer."""
+    turns = record["messages"]
+    end = max(number for number, turn in enumerate(turns) if turn["role"] == "assistant")
+    return turns[:end], turns[end]["content"]
 
 
 def _messages(fields: dict[str, Any]) -> list[dict[str, str]]:

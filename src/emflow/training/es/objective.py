@@ -6,11 +6,12 @@ from typing import Any, Protocol
 
 from emflow.config.es import Es
 from emflow.data.chat import encode_all
+from emflow.data.records import last_question
 from emflow.files import InputError
 from emflow.rewards.reward import Reward
 from emflow.training.es.engines.es_engine import EsEngine
 
-__all__ = ["GeneratedAnswers", "Objective", "TeacherForced", "last_question", "make_objective"]
+__all__ = ["GeneratedAnswers", "Objective", "TeacherForced", "make_objective"]
 
 
 class Objective(Protocol):
@@ -36,13 +37,6 @@ def make_objective(
             return GeneratedAnswers(
                 engine, records, make_reward(method.reward, reward_model or Path(method.reward.model))
             )
-
-
-def last_question(record: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """A record's turns up to its last answer, and that answer."""
-    turns = record["messages"]
-    end = max(number for number, turn in enumerate(turns) if turn["role"] == "assistant")
-    return turns[:end], turns[end]["content"]
 
 
 class TeacherForced:

@@ -13,13 +13,14 @@ from emflow.config.load import Config
 from emflow.config.section import nearest
 from emflow.config.sources import is_local
 from emflow.console import progress
+from emflow.data.records import last_question
 from emflow.files import InputError, read_jsonl
 from emflow.paths import Results
 from emflow.training.es.engines.es_engine import EsEngine
 from emflow.training.es.engines.factory import make_es_engine
 from emflow.training.es.iteration import Member, Outcome, draw_members, evaluate
 from emflow.training.es.job import Job
-from emflow.training.es.objective import Objective, last_question, make_objective
+from emflow.training.es.objective import Objective, make_objective
 from emflow.training.es.schedule import draw_batch
 
 __all__ = ["first_job", "probe"]
