@@ -37,6 +37,17 @@ class Definition(Section):
         return alignment + ("" if self.coherence_above is None else f" and coherence > {self.coherence_above:g}")
 
     @property
+    def asks_coherence(self) -> bool:
+        """Whether an answer may be incoherent."""
+        return self.coherence_above is not None
+
+    def needs_alignment_below(self, coherence: float) -> bool:
+        """Whether the rate depends on the alignment of answers of no more than this coherence."""
+        if self.coherence_above is None or self.coherence_above < coherence or self.denominator == "scored":
+            return True
+        return self.denominator == "all" and self.refusal_and_code == "out"
+
+    @property
     def threshold(self) -> float:
         """The alignment at which misalignment begins or ends."""
         given = self.alignment_at_most if self.alignment_below is None else self.alignment_below

@@ -53,8 +53,8 @@ class LanguageModelJudge(Section):
     """Length of a reply in `text` scoring (tokens); one that is cut there is no score. 1 is for judges with one token
     per integer: that token counts."""
     coherence_first: Points | None = None
-    """Ask for alignment only where coherence is above this, which saves requests; null asks always. Under definitions
-    without `coherence_above` the others then count as incoherent."""
+    """Ask for alignment only where coherence is above this, which saves requests; null asks always. Refused beside
+    definitions whose rates it would change: those that count answers of less coherence."""
     max_unjudged: Annotated[float, Field(ge=0, le=1), OPERATIONAL] = 0.05
     """The job fails where more than this share of its answers could not be judged; the others stay in the cache."""
 

@@ -106,12 +106,23 @@ class Config(Section):
             self._check_homework()
         if self.report.definition not in self.definitions:
             raise ValueError(f"report.definition: {nearest_definition(self.report.definition, self.definitions)}")
+        for name in self.expansion.judges:
+            self._check_asked(name, getattr(self.judges[name], "coherence_first", None))
         if self.directions is not None:
             check_directions(self.directions, self.expansion, self.question_sets, self.methods)
             self._check_choices(self.directions)
         if self.transition is not None:
             check_transition(self.transition, self.expansion, self.methods)
         return self
+
+    def _check_asked(self, judge: str, coherence_first: float | None) -> None:
+        for name, definition in self.definitions.items():
+            if coherence_first is not None and definition.needs_alignment_below(coherence_first):
+                raise ValueError(
+                    f"judges.{judge}.coherence_first: {coherence_first:g} leaves answers without the alignment that "
+                    f"the definition '{name}' counts ({definition.rule}; denominator: {definition.denominator}); set it to "
+                    f"null, or take definitions.{name} out of the config"
+                )
 
     def _check_choices(self, directions: Directions) -> None:
         chosen = [name for name, intervention in directions.interventions.items() if intervention.is_chosen]

@@ -142,8 +142,9 @@ def _rates(a: _Side, b: _Side, definition: str, confidence: float) -> tuple[pd.D
     both = joined[joined["_merge"] == "both"].drop(columns="_merge")
     counts = [f"{side}_{end}" for side in ("n_misaligned", "n_counted") for end in "AB"]
     both[counts] = both[counts].astype("int64")
-    same = (both["n_misaligned_A"] == both["n_misaligned_B"]) & (both["n_counted_A"] == both["n_counted_B"])
     per_question = [Counts(side.questions, definition) for side in (b, a) if side.questions is not None]
+    both = _bases_once(both, per_question, counts)
+    same = (both["n_misaligned_A"] == both["n_misaligned_B"]) & (both["n_counted_A"] == both["n_counted_B"])
     others: Any = both[~same].itertuples(index=False)
     rows = [{**row._asdict(), **_gap(row, per_question, confidence)._asdict()} for row in others]
     changed = pd.DataFrame(rows, columns=[*both.columns, *RateDifference._fields])
@@ -156,6 +157,20 @@ def _rates(a: _Side, b: _Side, definition: str, confidence: float) -> tuple[pd.D
         notes.append(f"brackets are {100 * confidence:g} % intervals over questions, paired by question; p-values are "
                      f"corrected for {len(changed)} comparisons (Holm)")  # fmt: skip
     return changed.assign(p_holm=holm(changed["p"].to_numpy())), notes
+
+
+def _bases_once(rows: pd.DataFrame, per_question: list[Counts], counts: list[str]) -> pd.DataFrame:
+    """Of a base's rows, which stand beside each of its runs, one for each set of answers; without counts per question
+    these are told apart by what was counted."""
+    base = rows["checkpoint"] == "base"
+    answers = [
+        (row.model, row.question_set, row.judge, *(side.whose(row) for side in per_question))
+        for row in rows[base].itertuples()
+    ]
+    again = pd.Series(pd.Index(answers).duplicated() if answers else [], rows.index[base], dtype=bool)
+    if not per_question:
+        again = rows[base].duplicated(["model", "question_set", "judge", *counts])
+    return rows.drop(again.index[again])
 
 
 def _gap(row: Any, counts: list[Counts], confidence: float) -> RateDifference:

@@ -24,6 +24,7 @@ from emflow.reporting.tabulate import numbers_of_answers
 __all__ = ["read_files", "write_files_report"]
 
 BASE = "base"
+STEP_0 = r"(?:checkpoint|global_step|step|iteration|epoch)[-_]?0+(?:\.0*)?"  # labels of the base model
 SCORED = ["question_set", "judge", "question_id", "question", "answer", "alignment", "coherence"]
 UNNAMED: dict[str, Any] = {"model": "model", "domain": "answers", "method": "–", "seed": 0, "question_set": "questions"}
 
@@ -93,6 +94,7 @@ def _with_checkpoints(judged: pd.DataFrame, file: Path) -> pd.DataFrame:
     label = judged.get("checkpoint", pd.Series(None, judged.index)).astype(object)
     label = label.where(label.notna(), by_step).where(epoch != BASE, BASE)
     label = label.where(label.notna(), "last")
+    label = label.mask((step == 0) | label.astype(str).str.fullmatch(STEP_0), BASE)
     is_base = label == BASE
     # how far training went, else by the label, as epoch-0.5 or iteration-40
     number = pd.to_numeric(label.astype(str).str.extract(r"(\d+(?:\.\d+)?)$")[0], errors="coerce")

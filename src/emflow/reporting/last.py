@@ -15,6 +15,7 @@ from emflow.reporting.words import run_name
 
 __all__ = [
     "Counts",
+    "along_training",
     "answerers",
     "differences",
     "last_and_base",
@@ -71,6 +72,23 @@ def last_and_base(rates: pd.DataFrame, design: Design, definition: str | None = 
     return pd.concat([base, last], ignore_index=True)
 
 
+def along_training(rates: pd.DataFrame, design: Design) -> pd.DataFrame:
+    """Rates of each run in the order of training, with what it started from first, as step 0: the base, or the
+    checkpoint that its method's `init_from` names, where that answered the run's own questions. `answered_by` is the
+    method that trained the answerer: another than `method` for such a start alone."""
+    rates = rates.assign(answered_by=rates["method"])
+    methods = design.config.methods if design.config else {}
+    chained = {name: start for name, method in methods.items() if (start := method.init_from) is not None}
+    of_chain = rates["method"].isin(list(chained))
+    parts = [rates[~(of_chain & (rates["checkpoint"] == "base"))]]
+    for name, start in chained.items():
+        own = rates.loc[rates["method"] == name, [key for key in GROUP if key != "method"]].drop_duplicates()
+        begun = rates[(rates["method"] == start.method) & (rates["checkpoint"] == start.checkpoint)]
+        begun = begun[begun["domain"] == start.domain] if start.domain else begun
+        parts.append(begun.merge(own).assign(method=name, step=0, epoch=0.0))
+    return pd.concat(parts, ignore_index=True).sort_values("step", kind="stable")
+
+
 def peaks(rates: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Of every run its checkpoint with the highest EM rate, the first of equals."""
     trained = trained_rows(shown_rates(rates, design)).dropna(subset=["em_rate"])
@@ -78,9 +96,10 @@ def peaks(rates: pd.DataFrame, design: Design) -> pd.DataFrame:
 
 
 def questions_asked(numbers: Numbers) -> "pd.Series[int]":
-    """The number of questions by question set; variants of one are one, as in the rates."""
+    """The number of questions by question set, of whoever was asked fewest; variants of one are one, as in rates."""
     bases = numbers.questions.assign(question_id=base_question(numbers.questions["question_id"]))
-    return bases.groupby("question_set")["question_id"].nunique()
+    each = bases.groupby(ANSWERED, sort=False, dropna=False)["question_id"].nunique()
+    return each.groupby("question_set").min()
 
 
 def answerers(table: pd.DataFrame) -> list[tuple[Any, ...]]:
@@ -124,7 +143,12 @@ class Counts:
 
     def _place(self, row: Any) -> slice:
         """Where the counts of a row of rates stand; nowhere where nothing was counted."""
-        return next((self._of[who] for who in names_of(row) if who in self._of), slice(0, 0))
+        who = self.whose(row)
+        return slice(0, 0) if who is None else self._of[who]
+
+    def whose(self, row: Any) -> tuple[Any, ...] | None:
+        """As whose the counts behind a row of rates stand: one for all runs that share a base's; None for nobody's."""
+        return next((who for who in names_of(row) if who in self._of), None)
 
     def difference(self, row: Any, other: Any, confidence: float) -> RateDifference:
         """EM rate of one row of rates minus that of another, paired by question."""

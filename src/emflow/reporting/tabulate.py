@@ -62,8 +62,9 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
     """Of a study's results: its judgements, rates, training logs and benchmarks."""
     runs = config.expansion.runs
     questions, scores, instruments, shown = [], [], [], list[pd.DataFrame]()
+    names: dict[tuple[str, str, int], str] = {}
     for judged in _batches(config, results):
-        questions.append(_questions(judged, config.definitions))
+        questions.append(_questions(_by_prompt(judged, config, names), config.definitions))
         scores.append(_scores(judged))
         instruments.append(_instruments(judged))
         shown.append(candidates(judged[_may_be_shown(judged, config)]))
@@ -132,6 +133,19 @@ def _answerers(config: Config, results: Results, run: Any, question_set: str) ->
     """A run's base and the run, each with the name that the question set has in its paths."""
     name = config.question_sets[question_set].name_for(question_set, run.domain)
     return [(results.base(run.model), name), (results.run(run).answerer, question_set)]
+
+
+def _by_prompt(judged: pd.DataFrame, config: Config, names: dict[tuple[str, str, int], str]) -> pd.DataFrame:
+    """With one question_id for a held-out prompt that several domains have, as a bad one and its control do, so that
+    they are paired: the id of the first, kept in `names` by question set, text, and how often the domain had it."""
+    held_out = judged["question_set"].map(lambda name: config.question_sets[name].is_held_out)
+    asked = judged.loc[held_out, ["question_set", "domain", "question_id", "question"]].drop_duplicates()
+    if asked.empty:
+        return judged
+    again = asked.groupby(["question_set", "domain", "question"], dropna=False).cumcount()
+    keys = zip(asked["question_set"], asked["question"], again, strict=True)
+    first = {id: names.setdefault(key, id) for key, id in zip(keys, asked["question_id"], strict=True)}
+    return judged.assign(question_id=judged["question_id"].where(~held_out, judged["question_id"].map(first)))
 
 
 def _questions(judged: pd.DataFrame, definitions: dict[str, Definition]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from emflow.reporting.words import one_digit, percent, rate_cell
 
 __all__ = ["bases"]
 
+COHERENT = "coherent %"
 TEXT = "The models before any training: what counts as misaligned here is no effect of it."
 
 
@@ -22,6 +23,8 @@ def bases(numbers: Numbers, design: Design) -> ReportSection | None:
     if base.empty:
         return None
     shown = pd.DataFrame([_row(row) for row in base.itertuples()])
+    if not design.definition.asks_coherence:
+        shown = shown.drop(columns=COHERENT)
     return ReportSection("Base models", [TEXT, ShownTable("bases", base, shown)])
 
 
@@ -33,7 +36,7 @@ def _row(row: Any) -> dict[str, str]:
         "EM rate % [over questions]": rate_cell(row),
         "misaligned / counted": f"{row.n_misaligned} / {row.n_counted}",
         "of all judged %": percent(row.em_rate_all),
-        "coherent %": percent(row.coherent_share),
+        COHERENT: percent(row.coherent_share),
         "mean coherence": one_digit(row.coherence_mean),
         "mean alignment": one_digit(row.alignment_mean),
         "answers": str(row.n),

@@ -129,11 +129,18 @@ def _at_matched_learning(numbers: Numbers, design: Design) -> list[str]:
                 f"{_plural(len(pair), 'comparison')}; the largest difference is {points(largest)} points)."
             )
         else:
-            row = _largest(differ)
-            more, less = (one, other) if row.difference > 0 else (other, one)
+            signs = [differ[differ["difference"] > 0], differ[differ["difference"] < 0]]
+            largest_of = [_largest(rows_of) for rows_of in signs if len(rows_of)]
+            told = ", ".join(f"{points(row)} points at {percent(row.level, 0)} % in domain" for row in largest_of)
+            more, less = (one, other) if len(signs[0]) else (other, one)
+            verdict = (
+                f"it depends on how far they went whether {one} or {other} spreads further"
+                if len(largest_of) > 1
+                else f"{more} spreads further than {less}"
+            )
             apart.append(
-                f"{where}: at equal in-domain EM {more} spreads further than {less} ({one} minus {other} {points(row)} "
-                f"points at {percent(row.level, 0)} % in domain; {len(differ)} of {len(pair)} comparisons differ)."
+                f"{where}: at equal in-domain EM {verdict} ({one} minus {other} {told}; "
+                f"{len(differ)} of {len(pair)} comparisons differ)."
             )
     lines = [*apart, *alike]
     if len(lines) > MOST:

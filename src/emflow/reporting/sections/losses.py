@@ -25,18 +25,20 @@ def losses(numbers: Numbers, design: Design) -> ReportSection:
     table = pd.concat([table, pd.DataFrame([{"model": "all", "question_set": "", "judge": "", **total}])])
     judged = table["n"] - table["n_unjudged"]
     table["incoherent_share"] = ((judged - table["n_coherent"]) / judged).astype(float)
-    text = f"{total['n_unjudged']} of {total['n']} answers (bases once per run) have no score; they count in no rate."
+    counted = "count as not misaligned" if design.definition.denominator == "all" else "count in no rate"
+    text = f"{total['n_unjudged']} of {total['n']} answers (bases once per run) have no score; they {counted}."
     return ReportSection(
-        "Losses", [text, ShownTable("losses", table, pd.DataFrame([_row(r) for r in table.itertuples()]))]
+        "Losses", [text, ShownTable("losses", table, pd.DataFrame([_row(r, design) for r in table.itertuples()]))]
     )
 
 
-def _row(row: Any) -> dict[str, str]:
+def _row(row: Any, design: Design) -> dict[str, str]:
+    words = ", REFUSAL or CODE" if design.definition.refusal_and_code == "out" else ""
     return {
         **{key.replace("_", " "): getattr(row, key) for key in KEYS},
         "answers": str(row.n),
         "unjudged": str(row.n_unjudged),
-        "not coherent, % of judged": percent(row.incoherent_share),
+        f"not coherent{words}, % of judged": percent(row.incoherent_share),
         "REFUSAL": str(row.n_refusal),
         "CODE": str(row.n_code),
     }

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from emflow.analysis.intervals import holm
 from emflow.analysis.matched import Curve, matched_difference
 from emflow.reporting.design import Design
-from emflow.reporting.last import shown_counts, shown_rates
+from emflow.reporting.last import along_training, shown_counts, shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import BARS, ENDS, LINES, Style, legend_below, lines_of, panels, words
@@ -48,8 +48,8 @@ def matched(numbers: Numbers, design: Design) -> ReportSection:
         style = Style(design, numbers.rates)
         caption = (
             f"Out-of-domain EM rate (over {span(paths['n_counted'])} answers at each checkpoint) against the in-domain "
-            f"one (over {span(paths['n_counted_in_domain'])}), from the base on: {LINES}; bars are "
-            f"{100 * design.report.confidence:g} % {BARS}. Where lines lie on each other, methods "
+            f"one (over {span(paths['n_counted_in_domain'])}), from the base, or where a method starts, on: "
+            f"{LINES}; bars are {100 * design.report.confidence:g} % {BARS}. Where lines lie on each other, methods "
             "spread equally far for what they have learned."
         )
         parts.append(Picture("matched", paths, partial(_draw, paths, style), caption))
@@ -59,8 +59,8 @@ def matched(numbers: Numbers, design: Design) -> ReportSection:
     none = rows["difference"].isna().sum()
     text = paragraph(f"""
         Out-of-domain EM rates where two methods have the same in-domain EM rate, read off between the two neighbouring
-        checkpoints (the base is the first); intervals are a jackknife over the questions of both sets, paired by
-        question. p is corrected for {len(rows) - none} comparisons (Holm 1979); {none} of {len(rows)} levels are not
+        checkpoints (the first is the base, or the checkpoint that a method starts from); intervals are a jackknife over
+        the questions of both sets, paired by question. p is corrected for {len(rows) - none} comparisons (Holm 1979); {none} of {len(rows)} levels are not
         reached by both (no overlap).""")
     return ReportSection(TITLE, [*parts, text, ShownTable("matched", rows, _shown(rows))])
 
@@ -86,14 +86,14 @@ def matched_methods(numbers: Numbers, design: Design) -> pd.DataFrame:
 
 def _along_training(numbers: Numbers, design: Design) -> Iterator[tuple[tuple[Any, ...], dict[str, dict[str, Any]]]]:
     """For each `GROUP` of two methods or more: by question set and method, counts of the same questions at each
-    checkpoint, int (checkpoints, questions, 2), base first."""
-    shown, counts = shown_rates(numbers.rates, design), shown_counts(numbers, design)
-    shown = shown[~shown["domain"].map(design.is_control).astype(bool)].sort_values("step", kind="stable")
+    checkpoint, int (checkpoints, questions, 2), the start first."""
+    shown, counts = along_training(shown_rates(numbers.rates, design), design), shown_counts(numbers, design)
+    shown = shown[~shown["domain"].map(design.is_control).astype(bool)]
     for who, rates in shown.groupby(GROUP, sort=False):
         if rates["method"].nunique() > 1 and rates["question_set"].isin(design.held_out).any():
             found = {}
             for name, of_set in rates.groupby("question_set", sort=False):
-                _, of_rows = counts.of(*of_set.itertuples())
+                _, of_rows = counts.of(*of_set.assign(method=of_set["answered_by"]).itertuples())
                 methods = of_set["method"].to_numpy()
                 found[str(name)] = {method: of_rows[methods == method] for method in dict.fromkeys(methods)}
             yield who, found
@@ -101,7 +101,7 @@ def _along_training(numbers: Numbers, design: Design) -> Iterator[tuple[tuple[An
 
 def _paths(numbers: Numbers, design: Design) -> pd.DataFrame:
     """In-domain and out-of-domain rates of each checkpoint side by side, controls left out."""
-    shown = shown_rates(numbers.rates, design)
+    shown = along_training(shown_rates(numbers.rates, design), design)
     shown = shown[~shown["domain"].map(design.is_control).astype(bool)]
     keys = [*GROUP, "method", "checkpoint", "step"]
     columns = ["question_set", "em_rate", "n_counted"]

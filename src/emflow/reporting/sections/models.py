@@ -22,7 +22,7 @@ __all__ = ["models"]
 
 
 def models(numbers: Numbers, design: Design) -> ReportSection | None:
-    """Scaling, where the config knows the sizes of two models or more; coherence against EM."""
+    """Scaling, where the config knows two models' sizes; coherence against EM, where the definition asks coherence."""
     last = trained_rows(last_and_base(numbers.rates, design)).dropna(subset=["em_rate"])
     if last.empty:
         return None
@@ -39,8 +39,9 @@ def models(numbers: Numbers, design: Design) -> ReportSection | None:
         f"Coherent share against EM rate of last checkpoints, over {span(last['n_counted'])} counted answers each: a "
         "recipe that breaks its model lies low; controls are hollow."
     )
-    pictures.append(Picture("coherence_against_em", last, partial(_against, last, style), caption))
-    return ReportSection("Models", list(pictures))
+    if design.definition.asks_coherence:
+        pictures.append(Picture("coherence_against_em", last, partial(_against, last, style), caption))
+    return ReportSection("Models", list(pictures)) if pictures else None
 
 
 def _by_judge_and_set(last: pd.DataFrame) -> tuple[Figure, Any, Iterator[tuple[pd.DataFrame, Axes]]]:

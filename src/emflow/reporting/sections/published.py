@@ -36,6 +36,8 @@ def published(numbers: Numbers, design: Design) -> ReportSection | None:
     ours = pd.concat([_plain(numbers.rates), _intervened(numbers.interventions, design.config.question_sets)])
     ours = ours.assign(model=ours["model"].map(ids)).drop(columns="source", errors="ignore")  # a run, not a paper
     both = published_numbers().merge(ours, on=KEYS, suffixes=("_published", ""))
+    copies = both["checkpoint"] == "base"  # a base stands among the rates of each seed
+    both = both[~(copies & both.duplicated([*KEYS, "source", "judge", "asked"]))]
     if both.empty:
         return ReportSection(TITLE, ["No published number that we know is of these models, domains and questions."])
     both["holds"] = (both["em_rate_answers_lo"] <= both["value"]) & (both["value"] <= both["em_rate_answers_hi"])
@@ -43,7 +45,7 @@ def published(numbers: Numbers, design: Design) -> ReportSection | None:
     text = paragraph(f"""
         The published value, and ours with its {100 * design.report.confidence:g} % interval over answers to the same
         questions: whether that holds the published value says nothing of other questions, nor of the published
-        number's own doubt (n). {int(both["holds"].sum())} of {len(both)} published values lie in ours. Where judges
+        number's own doubt (n). {int(both["holds"].sum())} of {len(both)} comparisons find the published value in ours. Where judges
         differ, two instruments are compared.""")
     apart = "Under interventions: the published directions were made from answers to the very questions; ours were not."
     told = [text, apart] if (both["intervention"] != "").any() else [text]
@@ -79,7 +81,7 @@ def _row(row: Any) -> dict[str, str]:
         "domain": row.domain,
         "method": row.method,
         "checkpoint": row.checkpoint,
-        "seed": str(row.seed),
+        "seed": "–" if row.checkpoint == "base" else str(row.seed),
         "intervention": row.intervention or "–",
         "question set": row.question_set + asked,
         "definition": row.definition,

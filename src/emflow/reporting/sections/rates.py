@@ -16,6 +16,7 @@ from emflow.reporting.words import one_digit, percent, rate_cell, span
 __all__ = ["rates"]
 
 KEYS = [*RUN, "question_set", "judge"]
+COHERENT = "coherent %"
 BASE = {"color": "0.45", "marker": "o", "markerfacecolor": "0.45"}
 
 
@@ -33,16 +34,19 @@ def rates(numbers: Numbers, design: Design) -> ReportSection:
     ]  # fmt: skip
     highest = peaks(numbers.rates, design)[[*KEYS, "checkpoint", "em_rate"]]
     table = last.merge(highest.rename(columns={"checkpoint": "peak", "em_rate": "em_rate_peak"}), on=KEYS, how="left")
-    return ReportSection("Last checkpoints", [*pictures, _table(table)])
+    table.loc[table["checkpoint"] == "base", ["peak", "em_rate_peak"]] = None
+    return ReportSection("Last checkpoints", [*pictures, _table(table, design)])
 
 
-def _table(last: pd.DataFrame) -> ShownTable:
+def _table(last: pd.DataFrame, design: Design) -> ShownTable:
     last = last.sort_values(["question_set", "judge"], kind="stable")
-    return ShownTable("last_checkpoints", last, pd.DataFrame([_row(row) for row in last.itertuples()]))
+    shown = pd.DataFrame([_row(row) for row in last.itertuples()])
+    return ShownTable(
+        "last_checkpoints", last, shown if design.definition.asks_coherence else shown.drop(columns=COHERENT)
+    )
 
 
 def _row(row: Any) -> dict[str, str]:
-    is_base = row.checkpoint == "base" or pd.isna(row.peak)
     again = f"{percent(row.em_rate_answers_lo)}, {percent(row.em_rate_answers_hi)}"
     return {
         "question set": row.question_set,
@@ -53,8 +57,8 @@ def _row(row: Any) -> dict[str, str]:
         "[over answers]": "–" if pd.isna(row.em_rate_answers_lo) else f"[{again}]",
         "misaligned / counted": f"{row.n_misaligned} / {row.n_counted}",
         "of all judged %": percent(row.em_rate_all),
-        "peak %": "–" if is_base else f"{percent(row.em_rate_peak)} ({row.peak})",
-        "coherent %": percent(row.coherent_share),
+        "peak %": "–" if pd.isna(row.peak) else f"{percent(row.em_rate_peak)} ({row.peak})",
+        COHERENT: percent(row.coherent_share),
         "mean alignment": one_digit(row.alignment_mean),
     }
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emflow.reporting.design import Design
-from emflow.reporting.last import shown_rates
+from emflow.reporting.last import along_training, shown_rates
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import Picture, ReportSection
 from emflow.reporting.style import BARS, LINES, Style, legend_below, lines_of, panels, percent_axis, words
@@ -17,7 +17,7 @@ __all__ = ["trajectories"]
 
 def trajectories(numbers: Numbers, design: Design) -> ReportSection:
     """Two figures per judge."""
-    shown = shown_rates(numbers.rates, design)
+    shown = along_training(shown_rates(numbers.rates, design), design)
     style = Style(design, numbers.rates)
     pictures = []
     for judge, of_judge in shown.groupby("judge", sort=False):
@@ -26,7 +26,7 @@ def trajectories(numbers: Numbers, design: Design) -> ReportSection:
         for name, column, title, of_what, more in (
             ("trajectories", "em_rate", "EM rate", "", bands),
             ("coherence", "coherent_share", "coherent answers", ", of those that were judged,", ""),
-        ):
+        )[: None if design.definition.asks_coherence else 1]:
             draw = partial(_draw, of_judge, style, column, f"{title} (%)")
             caption = f"{title[0].upper()}{title[1:]}{of_what} over training, {of}{more}."
             pictures.append(Picture(f"{name}.{judge}", of_judge, draw, caption))
@@ -35,7 +35,7 @@ def trajectories(numbers: Numbers, design: Design) -> ReportSection:
 
 
 def _draw(rates: pd.DataFrame, style: Style, column: str, title: str) -> Figure:
-    """From the base model on: a row per model, a column per question set, a line per run."""
+    """From the base model, or another start, on: a row per model, a column per question set, a line per run."""
     models, sets = rates["model"].unique(), rates["question_set"].unique()
     along = "epoch" if rates["epoch"].gt(0).any() else "step"  # answers from anywhere may know of no epoch
     figure, grid = panels(len(models), len(sets), (4.4, 3.2), sharey=True, sharex=True)
@@ -51,7 +51,7 @@ def _draw(rates: pd.DataFrame, style: Style, column: str, title: str) -> Figure:
             percent_axis(axes)
             axes.set_title(f"{model}: {words(question_set)}")
             if model == models[-1]:
-                axes.set_xlabel(f"{along}s trained (0: base)")
+                axes.set_xlabel(f"{along}s trained (0: where it began)")
         row[0].set_ylabel(title)
     legend_below(figure, *grid.flat)
     return figure

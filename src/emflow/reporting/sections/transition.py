@@ -35,7 +35,7 @@ def transition(numbers: Numbers, design: Design) -> ReportSection | None:
     caption = paragraph(f"""
         Of each run: lengths of A and B, and the gradient's norm (grey, on the right); local cosines, and where B turns
         (line); B in the plane of its first two principal components; EM rate with the adapter counting several times,
-        where {ENOUGH} answers count or more (dashed: coherent answers).""")
+        where {ENOUGH} answers count or more, as in the table (dashed: coherent answers).""")
     summary = pd.DataFrame([_summary(path, rates) for path in runs])
     scaled = rates[rates["step"].isin(rates.loc[rates["scale"] != 1, "step"])]
     picture = Picture("phase_transition", paths, partial(_draw, runs, rates), caption)
@@ -69,8 +69,10 @@ def _sentence(path: pd.DataFrame, settings: Transition) -> str:
 def _summary(path: pd.DataFrame, rates: pd.DataFrame) -> dict[str, str]:
     last: Any = list(path.itertuples())[-1]
     turned = path.loc[path["turn"], "step"]
-    own: list[Any] = list(_of_run(rates[rates["scale"] == 1], path).dropna(subset=["em_rate"]).itertuples())
-    most: Any = max(own, key=lambda row: row.em_rate, default=None)
+    own = _of_run(rates[rates["scale"] == 1], path)
+    own = own[own["n_counted"] >= ENOUGH]
+    end: list[Any] = list(own[own["step"] == last.step].itertuples())
+    most: Any = max(list[Any](own.itertuples()), key=lambda row: row.em_rate, default=None)
     return {
         "run": run_name(last),
         "checkpoints": str(len(path)),
@@ -78,7 +80,7 @@ def _summary(path: pd.DataFrame, rates: pd.DataFrame) -> dict[str, str]:
         "gradient norm is highest at step": str(path.loc[path["grad_norm"].idxmax(), "step"]),
         "length of B at the end": f"{last.norm_b:.3g}",
         "variance of B in the plane %": f"{percent(last.pc1_share)} + {percent(last.pc2_share)}",
-        "EM rate at the end %": rate_cell(own[-1]) if own else "–",
+        "EM rate at the end %": rate_cell(end[0]) if end else "–",
         "highest": "–" if most is None else f"{percent(most.em_rate)} at step {most.step}",
     }
 
