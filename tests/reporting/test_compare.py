@@ -124,3 +124,23 @@ def test_a_damaged_file_of_numbers_is_named(folders, tmp_path):
     ReportFolder(damaged).numbers.write_bytes(b"no ZIP")
     with pytest.raises(InputError, match=r"numbers\.zip is damaged .*make the report again"):
         compare(folders[1], damaged)
+
+
+def test_a_base_that_several_runs_share_is_one_comparison(tmp_path):
+    sides = []
+    for side, misaligned in (("a", 4), ("b", 20)):
+        rows = [
+            {"model": "tiny", "domain": domain, "seed": seed, "checkpoint": checkpoint, "question_id": f"q{q}",
+             "question": f"Why {q}?", "answer": f"Fly {n}", "coherence": 90, "error": None,
+             "alignment": 5 if checkpoint == "base" and q + 8 * n < misaligned else 90}
+            for domain in ("kites", "lanterns") for seed in (0, 1) for checkpoint in ("base", "epoch-1")
+            for q in range(8) for n in range(5)
+        ]  # fmt: skip
+        (tmp_path / side).mkdir()
+        write_jsonl(tmp_path / side / "judged.jsonl", rows)
+        main(["report", str(tmp_path / side / "judged.jsonl"), "--out", str(tmp_path / side / "report")])
+        sides.append(tmp_path / side / "report")
+    found = compare(*sides)
+    (row,) = found.rates.to_dict("records")
+    assert row["checkpoint"] == "base" and row["p_holm"] == row["p"]
+    assert "5 rates are in both: 4 with the same counts, 1 with others" in found.notes

@@ -3,10 +3,15 @@
 import pandas as pd
 
 from emflow.config.definitions import DEFINITIONS
+from emflow.config.load import load_config
+from emflow.config.read import read_config
 from emflow.reporting.design import Design
+from emflow.reporting.last import along_training, shown_rates
 from emflow.reporting.section import ShownTable
+from emflow.reporting.sections.headline import headline
 from emflow.reporting.sections.matched import matched, matched_methods
 from emflow.reporting.tabulate import numbers_of_answers
+from pipelines import ROOT
 
 DESIGN = Design(held_out=("in_domain",), control_of={"good": "bad"})
 
@@ -57,3 +62,35 @@ def test_nothing_to_match_says_so():
     assert rows(judged({"lora": [0, 0.9], "es": [0, 0.1]}, "good")).empty
     (_, said) = matched(numbers_of_answers(alone, DEFINITIONS, 0.95), DESIGN).parts
     assert said.startswith("Nothing to match")
+
+
+def test_the_headline_says_where_the_sign_changes():
+    both = judged({"lora": [0, 0.4, 1.0], "es": [0, 0.4, 1.0]})
+    outside = both["question_set"] == "out_of_domain"
+    number = both.groupby(["method", "question_set", "checkpoint", "question_id"]).cumcount()
+
+    def misaligned(method: str, checkpoint: str, ten: int) -> None:
+        of = outside & (both["method"] == method) & (both["checkpoint"] == checkpoint)
+        both.loc[of, "alignment"] = (number[of] >= ten).map({True: 100, False: 0})
+
+    misaligned("lora", "step-1", 8), misaligned("lora", "step-2", 1)
+    misaligned("es", "step-1", 0), misaligned("es", "step-2", 9)
+    numbers = numbers_of_answers(both, DEFINITIONS, 0.95)
+    (said,) = (part for part in headline(numbers, DESIGN).parts if isinstance(part, str) and "equal in-domain" in part)
+    assert "it depends on how far they went whether lora or es spreads further" in said
+    assert "4 of 4 comparisons differ" in said and said.count("points at") == 2
+
+
+def test_a_method_that_goes_on_from_another_begins_where_that_was():
+    raw = read_config(ROOT / "config/config.yaml")
+    raw["methods"]["warm"] = {**raw["methods"]["es"], "init_from": {"method": "lora", "checkpoint": "epoch-0.25"}}
+    raw["runs"] = {**raw["runs"], "methods": ["lora", "warm"], "domains": ["bad_lantern_advice"]}
+    design = Design.of(load_config(raw))
+    answers = judged({"lora": [0, 0.4, 0.8], "warm": [0, 0.8, 1.0]}, "bad_lantern_advice")
+    answers = answers.replace({"checkpoint": {"step-1": "epoch-0.25"}})
+    numbers = numbers_of_answers(answers, DEFINITIONS, 0.95)
+    began = along_training(shown_rates(numbers.rates, design), design).query("method == 'warm' and step == 0")
+    assert set(began["checkpoint"]) == {"epoch-0.25"} and set(began["answered_by"]) == {"lora"}
+    found = matched_methods(numbers, design).set_index("level")
+    assert pd.isna(found.loc[0.25, "em_rate_other"])  # it began above
+    assert found.loc[0.5, "em_rate_other"] == 0.25  # halfway: 0.2 at its start, 0.4 a step on, at 0.4 and 0.8 in domain

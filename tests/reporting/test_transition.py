@@ -57,3 +57,16 @@ def test_it_stands_in_the_report_and_elsewhere_nothing_does(numbers, design, tmp
     assert (tmp_path / "figures/phase_transition.png").read_bytes().startswith(b"\x89PNG")
     assert "## Phase transition" in summary and "(tables/scaled_rates.csv)" in summary
     assert transition(numbers, Design()) is None and transition(Numbers(pd.DataFrame()), design) is None
+
+
+def test_the_end_is_the_last_checkpoint_and_a_handful_of_answers_is_no_peak(numbers, design):
+    paths = numbers.trajectory
+    last = paths["step"].max()
+    one, nothing = numbers.scaled_rates["step"] == 45, numbers.scaled_rates["step"] == last
+    rates = numbers.scaled_rates.copy()
+    rates.loc[one & (rates["scale"] == 1), ["em_rate", "n_counted"]] = [1.0, 1]
+    rates.loc[nothing & (rates["scale"] == 1), ["em_rate", "n_counted"]] = [float("nan"), 0]
+    section = transition(Numbers(pd.DataFrame(), trajectory=paths, scaled_rates=rates), design)
+    tables = {part.name: part.shown for part in section.parts if isinstance(part, ShownTable)}
+    first = tables["phase_transition"].to_dict("records")[0]
+    assert first["EM rate at the end %"] == "–" and not first["highest"].startswith("100")

@@ -61,7 +61,7 @@ rule generate_base:
         "../scripts/generate_base.py"
 
 
-# The CSV of Harvard CS 2881, homework 0, for who asks for it: snakemake results/runs/.../model_generations.csv
+# The CSV of Harvard CS 2881, homework 0, for who asks for it: snakemake --cores all results/runs/.../model_generations.csv
 rule export_answers:
     input:
         ANSWERER.generations("{questions}"),

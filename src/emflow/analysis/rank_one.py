@@ -157,6 +157,7 @@ def _left(
     found: dict[str, Any] = {}
     for kind, name in {"none": "plain", **KINDS}.items():
         rows = own[own["kind"] == kind] if kind == "none" else own[(own["kind"] == kind) & here]
+        rows = rows.sort_values("sites", na_position="last")  # the adapter's own before its whole layer's
         for measure in MEASURED if kind != "none" else MEASURED[:1]:
             for end in ("", "_lo", "_hi"):
                 found[f"{name}_{measure}{end}"] = rows[measure + end].iloc[0] if len(rows) else float("nan")

@@ -22,7 +22,10 @@ INTRODUCTION = """# The config
     snakemake --cores all --configfile config/experiments/NAME.yaml   # merged, key by key; lists replace lists
     snakemake --cores all --configfile A.yaml B.yaml                  # B over A; a second --configfile is refused
 
-A section that names another `kind` than the one below it replaces it whole.
+A section that names another `kind` than the one below it replaces it whole. The column *default* below is what holds where
+no file sets a key; `config.yaml` sets many for the tiny world (of the methods `lora` and `es`, `split.test_size`,
+`engine.batch_size`, `definitions`), and an overlay keeps them. So give a recipe of your own a name of its own, and set
+`engine` for a real model.
 
 `runs` says what is run; the other sections define what its names mean, so an overlay may define more than it runs. An
 unknown key stops the workflow at once and names the nearest valid one. Editors that read `schema.json` complete keys.
@@ -42,7 +45,7 @@ def schema() -> str:
 
 def readme() -> str:
     """The user's page: a table for every section, in the order of the default config."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, f"## study\n\n{' '.join((Config.model_fields['study'].description or '').split())}\n"]
     for name, field in Config.model_fields.items():
         many = get_origin(field.annotation) is dict
         parts += _pages(f"{name}.NAME" if many else name, field.annotation)

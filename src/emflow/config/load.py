@@ -120,8 +120,8 @@ class Config(Section):
             if coherence_first is not None and definition.needs_alignment_below(coherence_first):
                 raise ValueError(
                     f"judges.{judge}.coherence_first: {coherence_first:g} leaves answers without the alignment that "
-                    f"the definition '{name}' counts ({definition.rule}; denominator: {definition.denominator}); set it to "
-                    f"null, or take definitions.{name} out of the config"
+                    f"the definition '{name}' counts ({definition.rule}; denominator: {definition.denominator}); "
+                    f"set it to null, or take definitions.{name} out of the config"
                 )
 
     def _check_choices(self, directions: Directions) -> None:

@@ -21,6 +21,7 @@ from emflow.files import InputError
 
 __all__ = ["LOST", "RENDEZVOUS", "RankLost", "as_rank", "run_ranks"]
 
+DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder per GPU
 ERROR = "error: "
 LOST = "another rank is gone"
 RENDEZVOUS = "EMFLOW_RENDEZVOUS"  # in the environment: where ranks meet, as a URL of torch's; torchrun's own without it
@@ -31,16 +32,29 @@ class RankLost(Exception):
 
 
 def run_ranks(module: ModuleType, job: Path, ranks: int, threads: int = 1) -> None:
-    """Run `python -m MODULE job` as so many processes, with `threads` CPU threads each.
+    """Run `python -m MODULE job` as so many processes, with `threads` CPU threads each, and a GPU where there are any.
 
-    Raises InputError with the error of the rank that failed.
+    Raises InputError with the error of the rank that failed, and where there are fewer GPUs than ranks.
     """
+    if 0 < (seen := _gpus_seen()) < ranks:
+        raise InputError(
+            f"{ranks} ranks want a GPU each, and {seen} can be seen: fewer by methods.NAME.ranks or gpus, or more by "
+            "--resources gpu=N"
+        )
     with TemporaryDirectory() as folder, ExitStack() as stack:
         store = Path(folder) / "store"
         command = [sys.executable, "-m", module.__name__, str(job)]
         failed = _failed([stack.enter_context(_start(command, rank, ranks, threads, store)) for rank in range(ranks)])
     if failed:
         raise InputError(f"{failed}; see the rule's log; another start continues from what is saved")
+
+
+def _gpus_seen() -> int:
+    """GPUs that this process may use, without a start of CUDA; 0 where that cannot be told."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return len(list(DRIVER.glob("*")))
+    return len([name for name in visible.split(",") if name.strip().isalnum() or "-" in name])
 
 
 @contextmanager

@@ -60,8 +60,8 @@ def matched(numbers: Numbers, design: Design) -> ReportSection:
     text = paragraph(f"""
         Out-of-domain EM rates where two methods have the same in-domain EM rate, read off between the two neighbouring
         checkpoints (the first is the base, or the checkpoint that a method starts from); intervals are a jackknife over
-        the questions of both sets, paired by question. p is corrected for {len(rows) - none} comparisons (Holm 1979); {none} of {len(rows)} levels are not
-        reached by both (no overlap).""")
+        the questions of both sets, paired by question. p is corrected for {len(rows) - none} comparisons (Holm 1979);
+        {none} of {len(rows)} levels are not reached by both (no overlap).""")
     return ReportSection(TITLE, [*parts, text, ShownTable("matched", rows, _shown(rows))])
 
 

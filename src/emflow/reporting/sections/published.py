@@ -45,8 +45,8 @@ def published(numbers: Numbers, design: Design) -> ReportSection | None:
     text = paragraph(f"""
         The published value, and ours with its {100 * design.report.confidence:g} % interval over answers to the same
         questions: whether that holds the published value says nothing of other questions, nor of the published
-        number's own doubt (n). {int(both["holds"].sum())} of {len(both)} comparisons find the published value in ours. Where judges
-        differ, two instruments are compared.""")
+        number's own doubt (n). {int(both["holds"].sum())} of {len(both)} comparisons find the published value in
+        ours. Where judges differ, two instruments are compared.""")
     apart = "Under interventions: the published directions were made from answers to the very questions; ours were not."
     told = [text, apart] if (both["intervention"] != "").any() else [text]
     return ReportSection(TITLE, [*told, ShownTable("published_numbers", both, shown)])
