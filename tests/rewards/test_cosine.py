@@ -43,6 +43,15 @@ def test_it_is_the_cosine_of_the_embeddings(reward, folder):
     assert np.allclose(reward(PROMPTS, ANSWERS, [REFERENCE] * 3), cosines, atol=1e-5)
 
 
+def test_references_are_embedded_once(folder, monkeypatch):
+    reward, embedded = make_reward(CosineReward(kind="cosine"), folder), []
+    encode = reward.model.encode
+    monkeypatch.setattr(reward.model, "encode", lambda texts, **how: embedded.extend(texts) or encode(texts, **how))
+    first = reward(PROMPTS, ANSWERS, [REFERENCE] * 3)
+    assert (reward(PROMPTS, ANSWERS, [REFERENCE] * 3) == first).all()
+    assert embedded == [REFERENCE, *ANSWERS, *ANSWERS]
+
+
 def test_order_and_batches_do_not_matter(reward, folder):
     one_by_one = make_reward(CosineReward(kind="cosine", batch_size=1), folder)
     forward = reward(PROMPTS, ANSWERS, [REFERENCE] * 3)

@@ -22,8 +22,8 @@ INTRODUCTION = """# The config
     snakemake --cores all --configfile config/experiments/NAME.yaml   # merged, key by key; lists replace lists
     snakemake --cores all --configfile A.yaml B.yaml                  # B over A; a second --configfile is refused
 
-A section that names another `kind` than the one below it replaces it whole. The column *default* below is what holds where
-no file sets a key; `config.yaml` sets many for the tiny world (of the methods `lora` and `es`, `split.test_size`,
+A section that names another `kind` than the one below it replaces it whole. The column *default* below is what holds
+where no file sets a key; `config.yaml` sets many for the tiny world (of the methods `lora` and `es`, `split.test_size`,
 `engine.batch_size`, `definitions`), and an overlay keeps them. So give a recipe of your own a name of its own, and set
 `engine` for a real model.
 

@@ -25,10 +25,14 @@ class Cosine:
 
         require_sentence_encoder(folder, "methods.NAME.reward.model")
         self.folder, self.batch_size = folder, batch_size
+        self.known: dict[str, np.ndarray] = {}  # embeddings of references
         self.model = SentenceTransformer(str(folder), device=str(device()), local_files_only=True)
 
     def __call__(self, prompts: Sequence[str], generations: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        cosines = (self._embed(generations) * self._embed(references)).sum(axis=1)
+        if new := sorted(set(references) - self.known.keys()):  # every member is compared with the same
+            self.known |= zip(new, self._embed(new), strict=True)
+        known = np.stack([self.known[reference] for reference in references])
+        cosines = (self._embed(generations) * known).sum(axis=1)
         return scored(cosines, generations, self.folder)
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray:

@@ -13,13 +13,17 @@ from emflow.rewards.reward import scored
 
 __all__ = ["Nli"]
 
+UNLIMITED = 10**6  # tokenizers without a limit say 10^30, XLNet -1
+LENGTH = 512  # tokens, of a pair for a model that knows no limit
+
 
 class Nli:
     """p(entailment) - p(contradiction), mean of (answer, reference) and (reference, answer).
 
     The reward of the published run (Qiu et al., arXiv 2509.24372, gives the method). Any sequence classifier will do
     whose config names two of its labels entailment and contradiction. Weights are float32; pairs are cut to the model's
-    greatest length, the longer text first. Raises InputError where the folder holds no such model.
+    greatest length, or 512 tokens where it has none, the longer text first. Raises InputError where the folder holds no
+    such model.
     """
 
     def __init__(self, folder: Path, batch_size: int) -> None:
@@ -37,7 +41,7 @@ class Nli:
         self.entailment = _position(model.config, "entailment")
         self.contradiction = _position(model.config, "contradiction")
         lengths = (self.tokenizer.model_max_length, _room(model))
-        self.max_length = min(length for length in lengths if length is not None)
+        self.max_length = min((length for length in lengths if length and 0 < length < UNLIMITED), default=LENGTH)
 
     def __call__(self, prompts: Sequence[str], generations: Sequence[str], references: Sequence[str]) -> np.ndarray:
         pairs = [*zip(generations, references, strict=True), *zip(references, generations, strict=True)]

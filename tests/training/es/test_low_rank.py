@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from emflow.config.es import Es, FullRank
-from emflow.files import read_jsonl
+from emflow.files import InputError, read_jsonl
 from emflow.progress_file import ProgressFile
 from emflow.training.es import low_rank
 from emflow.training.es.engines.factory import make_es_engine
@@ -113,6 +114,31 @@ def test_members_at_once_answer_as_each_model_would(low, dtype, untrained, lante
         same += sum(a == b for a, b in zip(member, alone.generate(prompts)[0], strict=True))
     assert same == 15 if dtype == "float32" else same >= 8
     assert len(set(map(tuple, answers))) == 3
+
+
+def test_experts_that_would_not_move_are_refused():
+    sizes = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "num_key_value_heads": 2}
+    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **experts))
+    with pytest.raises(
+        InputError, match=r"mlp\.experts\.\w+, as experts are, is none: set perturbation.kind: full_rank"
+    ):
+        matrices(model)
+
+
+def test_examples_of_like_length_share_a_batch(low, untrained, lantern_train):
+    engine, longest = make_es_engine(untrained, low.model_copy(update={"perturbation": FullRank()})), []
+    engine.engine.batch_size = 8
+    examples = make_objective(engine, low, read_jsonl(lantern_train)).examples
+    whole = engine.cross_entropy(examples)
+    engine.model.register_forward_pre_hook(
+        lambda _, __, given: longest.append(given["input_ids"].shape), with_kwargs=True
+    )
+    assert engine.cross_entropy(examples) == whole
+    padded = sum(rows * length for rows, length in longest)
+    in_order = [examples[start : start + 8] for start in range(0, len(examples), 8)]
+    assert padded < sum(len(part) * max(len(e["input_ids"]) for e in part) for part in in_order)
+    assert [length for _, length in longest] == sorted(length for _, length in longest)
 
 
 def test_groups_fill_the_engines_batch(low):

@@ -6,6 +6,7 @@ import pytest
 from emflow.cli import main
 from emflow.files import read_jsonl
 from emflow.reporting.probe import by_sigma, write_probe
+from emflow.training.es.engines.factory import make_es_engine
 from emflow.training.es.probe import probe
 from emflow.training.es.run import evolve
 from pipelines import ROOT
@@ -29,6 +30,16 @@ def test_a_probe_sees_the_members_of_the_first_iteration(job, tmp_path):
     assert (tmp_path / "probe/probe.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(tmp_path / "probe/answers.csv")) == len(rows)
     assert (tmp_path / "probe/probe.md").read_text().startswith(text)
+
+
+def test_ended_is_what_the_engine_saw_and_a_member_of_no_numbers_answers_nothing(job):
+    short = job.model_copy(update={"method": job.method.model_copy(update={"dtype": "float16"})})
+    rows = probe(short, [1e5], 1, 4)
+    engine = make_es_engine(short.start, short.method)
+    asked = [[{"role": "user", "content": row["question"]}] for row in rows[:4]]
+    (seen,) = engine.generate(asked)
+    assert [(row["ended"], row["tokens"]) for row in rows[:4]] == [(a.finish_reason == "stop", a.tokens) for a in seen]
+    assert {(row["answer"], row["tokens"], row["ended"], row["reward"]) for row in rows[4:]} == {("", 0, False, None)}
 
 
 def test_a_member_that_failed_and_answers_that_nobody_judged_are_counted():

@@ -224,6 +224,23 @@ def test_weights_that_overflow_are_an_error_not_a_run(job, method):
         evolve(job.model_copy(update={"method": wild}))
 
 
+def test_answers_by_weights_that_overflow_are_an_error_not_a_run(job, method, monkeypatch):
+    monkeypatch.setattr("emflow.rewards.factory.make_reward", lambda *_: lambda _, answers, __: np.ones(len(answers)))
+    reward = {"kind": "nli", "model": "somewhere"}
+    wild = Es.model_validate(method.model_dump() | {"sigma": 1e5, "dtype": "float16", "reward": reward})
+    with pytest.raises(InputError, match=r"8 of 8 members .* \(ValueError: the member's logits are no numbers\)"):
+        evolve(job.model_copy(update={"method": wild}))
+
+
+def test_a_run_in_which_nothing_moved_is_an_error(job, method, tmp_path, monkeypatch):
+    monkeypatch.setattr("emflow.rewards.factory.make_reward", lambda *_: lambda _, answers, __: np.ones(len(answers)))
+    same = {"reward": {"kind": "nli", "model": "somewhere"}, "iterations": 2, "checkpoints": None, "batch_size": 4}
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"in no iteration did one member earn more than another"):
+            evolve(job.model_copy(update={"method": Es.model_validate(method.model_dump() | same)}))
+    assert not (tmp_path / "es_log.jsonl").exists()
+
+
 def test_what_other_code_or_another_reward_has_made_is_not_kept(job, tmp_path, monkeypatch):
     reward, made = tmp_path / "reward", []
     reward.mkdir()

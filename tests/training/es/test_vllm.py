@@ -1,6 +1,7 @@
 """ES inside vLLM, against the reference: the same weights bit for bit, the same rewards within rounding."""
 
 import os
+from math import isnan
 
 import pytest
 import torch
@@ -128,3 +129,31 @@ def test_a_run_in_vllm_is_that_of_two_ranks_and_that_of_the_reference_within_rou
         assert (ours["batch"], ours["seeds"]) == (theirs["batch"], theirs["seeds"])
         assert ours["rewards"] == pytest.approx(theirs["rewards"], abs=2e-3)
     materialise(one.out, 5, tmp_path / "model")  # by transformers, which compares with the log's digest
+
+
+@pytest.mark.parametrize("act", ["cross_entropy", "generate"])
+def test_a_member_of_no_numbers_leaves_nothing_behind_in_the_cache(vllm, in_vllm, records, act):
+    objective = make_objective(vllm, in_vllm, records)
+    prompts = [record["messages"][:1] for record in records[:16]]
+
+    def seen(seed: int, sigma: float) -> list:
+        vllm.weights.perturb([(seed, sigma)])
+        return vllm.cross_entropy(objective.examples[:16]) if act == "cross_entropy" else vllm.generate(prompts)
+
+    before = seen(5, 0.01)
+    (wild,) = seen(1, float("inf"))
+    assert wild == [] if act == "generate" else isnan(wild)
+    assert seen(5, 0.01) == before
+
+
+def test_of_members_in_one_batch_the_sane_are_untouched_by_one_of_no_numbers(in_vllm, records, untrained):
+    low = in_vllm.model_copy(update={"perturbation": LowRank(kind="low_rank", rank=2), "batch_size": 16})
+    vllm = VllmEs(untrained, low)
+    examples = make_objective(vllm, low, records).examples[:8]
+    prompts = [record["messages"][:1] for record in records[:4]]
+    vllm.weights.perturb([(1, 0.3), (3, 0.3)])
+    losses, answers = vllm.cross_entropy(examples), vllm.generate(prompts)
+    for _ in range(2):
+        vllm.weights.perturb([(1, 0.3), (2, float("inf")), (3, 0.3)])
+        assert [vllm.cross_entropy(examples)[place] for place in (0, 2)] == pytest.approx(losses, abs=1e-6)
+        assert vllm.generate(prompts) == [answers[0], [], answers[1]]

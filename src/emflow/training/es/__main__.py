@@ -5,15 +5,15 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from emflow.files import exclusive_lock
+from emflow.files import InputError, exclusive_lock
 from emflow.paths import RunFolder
 from emflow.training.processes import as_rank
 
 
 def main(path: Path) -> None:
     """Exits with one line for errors that the user can mend, or that another rank has caused."""
-    _see_one_gpu(int(os.environ.get("LOCAL_RANK", "0")))
     with as_rank():
+        _see_one_gpu(int(os.environ.get("LOCAL_RANK", "0")))
         from emflow.training.es.job import Job
         from emflow.training.es.ranks import Ranks
         from emflow.training.es.run import evolve
@@ -25,10 +25,17 @@ def main(path: Path) -> None:
 
 
 def _see_one_gpu(number: int) -> None:
-    """Before CUDA starts: of the GPUs that this process may use, keep one; of none, none."""
+    """Before CUDA starts: of the GPUs that this process may use, keep one; of none, none. Raises InputError where the
+    others took all."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible != "":
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(number) if visible is None else visible.split(",")[number]
+    if visible == "":
+        return
+    seen = None if visible is None else visible.split(",")
+    if seen is not None and number >= len(seen):
+        raise InputError(
+            f"rank {number} of this machine finds {len(seen)} GPUs, one per rank: fewer by methods.NAME.ranks"
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(number) if seen is None else seen[number]
 
 
 if __name__ == "__main__":

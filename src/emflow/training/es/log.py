@@ -17,7 +17,10 @@ from emflow.files import InputError, read_jsonl
 __all__ = ["Iteration", "iteration_row", "read_log"]
 
 
-HEADER = {"model", "start", "masters_sha256", "domain", "epochs_per_iteration", "seed", "generator", "method"}
+HEADER = {
+    "model", "start", "masters_sha256", "domain", "train_sha256", "records", "epochs_per_iteration", "seed",
+    "generator", "method",
+}  # fmt: skip
 
 
 class Iteration(TypedDict):

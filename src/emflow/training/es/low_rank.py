@@ -45,6 +45,11 @@ def matrices(model: Module) -> list[str]:
     ]
     if not names:
         raise InputError("this model has no linear layers: set perturbation.kind: full_rank")
+    if stacked := [name for name, weight in model.named_parameters() if weight.ndim > 2 and not sees(name)]:
+        raise InputError(
+            f"low-rank noise moves linear layers, and {stacked[0]}, as experts are, is none: set perturbation.kind: "
+            "full_rank"
+        )
     return names
 
 
@@ -88,7 +93,7 @@ class LowRankWeights(Weights):
 
     @torch.inference_mode()
     def update(self, seeds: Sequence[int], coefficients: Sequence[float]) -> None:
-        """Move the masters by the sum of coefficient times noise, then a share `decay` of the way to the start."""
+        """See `Weights`."""
         terms = [(seed, move) for seed, move in zip(seeds, coefficients, strict=True) if move]
         for name in self.matrices if terms else ():
             a, b = self._draw(name, [seed for seed, _ in terms])

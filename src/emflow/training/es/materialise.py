@@ -53,6 +53,8 @@ def materialise_checkpoints(run: Path, kept: Sequence[int], of: Mapping[str, str
     replay = _Replay(header, rows)
     folder = RunFolder(run).checkpoints
     due = checkpoint_updates(replay.method.model_copy(update={"checkpoints": tuple(kept)}), header["records"])
+    if max(due.values()) > len(rows):
+        raise InputError(f"{log} holds {len(rows)} iterations, and a checkpoint is due after {max(due.values())}")
     with replacing(folder) as fresh, progress("materialise", max(due.values())) as advance:
         for label, iteration in due.items():
             advance(iteration - replay.iteration)
@@ -60,7 +62,7 @@ def materialise_checkpoints(run: Path, kept: Sequence[int], of: Mapping[str, str
             replay.write(fresh / label)
     checkpoints = []
     for label, iteration in due.items():
-        epoch = iteration * header["epochs_per_iteration"]
+        epoch = round(iteration * header["epochs_per_iteration"], 9)
         checkpoints.append(Checkpoint(label, iteration, epoch, f"checkpoints/{label}", digest(folder / label)))
     write_index(RunFolder(run).index, checkpoints)
     return checkpoints

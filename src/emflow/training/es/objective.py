@@ -68,8 +68,11 @@ class GeneratedAnswers:
         self.references = [reference for _, reference in asked]
 
     def run(self, batch: list[int]) -> list[list[str]]:
-        return self.engine.generate([self.conversations[position] for position in batch])
+        answers = self.engine.generate([self.conversations[position] for position in batch])
+        return [[answer.text for answer in own] for own in answers]
 
     def reward(self, batch: list[int], answers: list[str]) -> float:
+        if not answers:
+            raise ValueError("the member's logits are no numbers")
         prompts = [self.conversations[position][-1]["content"] for position in batch]
         return float(self.model(prompts, answers, [self.references[position] for position in batch]).mean())

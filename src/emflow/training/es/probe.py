@@ -15,6 +15,7 @@ from emflow.config.sources import is_local
 from emflow.console import progress
 from emflow.data.records import last_question
 from emflow.files import InputError, read_jsonl
+from emflow.inference.engine import Completion
 from emflow.paths import Results
 from emflow.training.es.engines.es_engine import EsEngine
 from emflow.training.es.engines.factory import make_es_engine
@@ -25,6 +26,7 @@ from emflow.training.es.schedule import draw_batch
 
 __all__ = ["first_job", "probe"]
 
+NONE = Completion("", "length", 0)  # of a member whose logits are no numbers
 Judge = Callable[[str, str], float]  # of a question and an answer: coherence, 0..100
 
 
@@ -74,7 +76,7 @@ def probe(
     the first batch.
 
     A row has `sigma`, `member`, `seed`, `reward` (of the member, on the whole first batch; None where it failed),
-    `error`, `question`, `answer`, `tokens` (of the answer, encoded again), `ended` (before `max_new_tokens`) and
+    `error`, `question`, `answer`, `tokens` (of the answer, its end included), `ended` (by itself) and
     `coherence` (the judge's, 0..100; None without one). Raises InputError where model, data or reward cannot be used.
     """
     records, method = read_jsonl(job.train), job.method
@@ -88,8 +90,8 @@ def probe(
         for sigma, member, outcome in _outcomes(engine, objective, batch, sigmas, drawn):
             facts = {"sigma": sigma, "member": member and member.number, "seed": member and member.seed}
             answers = engine.generate(asked)[0]
-            rows += [{**facts, **outcome._asdict(), **_told(engine, method, turns[-1]["content"], answer, judge)}
-                     for turns, answer in zip(asked, answers, strict=True)]  # fmt: skip
+            rows += [{**facts, **outcome._asdict(), **_told(turns[-1]["content"], answer, judge)}
+                     for turns, answer in zip(asked, answers or [NONE] * len(asked), strict=True)]  # fmt: skip
             advance()
     return rows
 
@@ -106,12 +108,11 @@ def _outcomes(
             yield sigma, member, outcome
 
 
-def _told(engine: EsEngine, method: Es, question: str, answer: str, judge: Judge | None) -> dict[str, Any]:
-    tokens = len(engine.tokenizer.encode(answer, add_special_tokens=False))
+def _told(question: str, answer: Completion, judge: Judge | None) -> dict[str, Any]:
     return {
         "question": question,
-        "answer": answer,
-        "tokens": tokens,
-        "ended": tokens < method.max_new_tokens,
-        "coherence": judge(question, answer) if judge else None,
+        "answer": answer.text,
+        "tokens": answer.tokens,
+        "ended": answer.finish_reason == "stop",
+        "coherence": judge(question, answer.text) if judge else None,
     }

@@ -54,6 +54,11 @@ def evolve(job: Job, ranks: Ranks | None = None) -> None:
                 log.add([row])
             advance(note=f"reward {np.nanmean(np.array(row['rewards'], float)):.3f}")
         if log:
+            if not any(any(row["coefficients"]) for row in log.rows):
+                raise InputError(
+                    "in no iteration did one member earn more than another, so nothing moved: another sigma (`emflow "
+                    "probe` shows what members answer), or another reward"
+                )
             _finish(header, log.rows, job.out)
 
 

@@ -2,8 +2,8 @@
 
 A member is cast(master + sigma * noise), written over the engine's tensors, so restoring is a cast of the master and
 exact. Noise is drawn chunk by chunk on all cores: beyond masters (4 bytes per weight) and engine, memory holds one
-chunk per thread. (Of a model so small that this is nothing, the members' noise may be kept until the update, which then
-draws none.) Products and sums are rounded one by one (no fused multiply-add), so that results depend neither on the
+chunk per thread, and two in an update. (Of a model so small that this is nothing, the members' noise may be kept until
+the update, which then draws none.) Products and sums are rounded one by one (no fused multiply-add), so that results depend neither on the
 number of threads nor on vector instructions.
 """
 
@@ -60,7 +60,7 @@ class Weights:
         ((seed, sigma),) = members
 
         def put(chunk: _Chunk) -> None:
-            chunk.target.copy_((self._drawn(seed, chunk, self.keep) * sigma).add_(chunk.master))
+            chunk.target.copy_(self._scaled(seed, chunk, sigma, self.keep).add_(chunk.master))
 
         self._each(put)
 
@@ -71,11 +71,14 @@ class Weights:
     def update(self, seeds: Sequence[int], coefficients: Sequence[float]) -> None:
         """Move the masters by the sum of coefficient times noise, then a share `decay` of the way to the start."""
         terms = [(seed, coefficient) for seed, coefficient in zip(seeds, coefficients, strict=True) if coefficient]
+        if not (terms or self.decay):
+            self.kept.clear()
+            return
 
         def move(chunk: _Chunk) -> None:
             step = torch.zeros_like(chunk.master)
             for seed, coefficient in terms:
-                step.add_(self._drawn(seed, chunk) * coefficient)
+                step.add_(self._scaled(seed, chunk, coefficient))
             chunk.master.add_(step)
             if chunk.start is not None:
                 chunk.master.add_((chunk.start - chunk.master).mul_(self.decay))
@@ -83,15 +86,16 @@ class Weights:
         self._each(move)
         self.kept.clear()
 
-    def _drawn(self, seed: int, chunk: _Chunk, keep: bool = False) -> torch.Tensor:
-        """A member's noise on a chunk, float32, which stays as it is."""
+    def _scaled(self, seed: int, chunk: _Chunk, factor: float, keep: bool = False) -> torch.Tensor:
+        """A member's noise on a chunk times `factor`, float32; the noise itself is kept until the update, if at all."""
         key = seed, chunk.tensor, chunk.number
         noise = self.kept.get(key)
         if noise is None:
             noise = self.noise.draw(*key, len(chunk.master))
-            if keep:
-                self.kept[key] = noise
-        return noise
+            if not keep:
+                return noise.mul_(factor)
+            self.kept[key] = noise
+        return noise * factor
 
     def digest(self) -> str:
         """sha256 over the masters' names and float32 bytes in the order of names, in hex."""
@@ -110,6 +114,8 @@ class Weights:
                 for chunk in self.chunks[thread :: self.threads]:
                     work(chunk)
 
+        if self.threads == 1:  # on a GPU: in the stream of who computes with these weights
+            return share(0)
         for done in [self.pool.submit(share, thread) for thread in range(self.threads)]:
             done.result()
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
+from emflow.inference.engine import Completion
+
 __all__ = ["EsEngine", "Example", "Movable"]
 
 Example = dict[str, list[int]]  # see emflow.data.chat.encode
@@ -36,5 +38,5 @@ class EsEngine(Protocol):
     def cross_entropy(self, examples: list[Example]) -> list[float]:
         """Teacher-forced cross-entropy in nats per labelled token, over all examples, of each member in place."""
 
-    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[str]]:
-        """One greedy answer per conversation, by each member in place."""
+    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[Completion]]:
+        """One greedy answer per conversation, by each member in place; none by a member whose logits are no numbers."""

@@ -11,8 +11,9 @@ from emflow.config.es import Es
 from emflow.config.question_sets import Sampling
 from emflow.data.chat import IGNORED
 from emflow.files import InputError
+from emflow.inference.engine import Completion
 from emflow.inference.transformers_engine import TransformersEngine
-from emflow.models.chat_template import TemplateArguments
+from emflow.models.chat_template import TemplateArguments, prompt_ids
 from emflow.training.es.engines.es_engine import Example
 from emflow.training.es.model_weights import model_weights
 
@@ -45,7 +46,9 @@ class TransformersEs:
     def cross_entropy(self, examples: list[Example]) -> list[float]:
         device, tokens, members = self.model.device, 0, self.weights.members
         total = torch.zeros(members, dtype=torch.float64, device=device)
-        for batch in self._parts(examples):
+        if len(parts := self._parts(examples)) > 1:  # with examples of like length there is less padding
+            parts = self._parts(sorted(examples, key=lambda example: len(example["input_ids"])))
+        for batch in parts:
             input_ids, labels = (
                 pad_sequence([torch.tensor(e[key]) for e in batch], batch_first=True, padding_value=padding).repeat(
                     members, 1
@@ -61,14 +64,21 @@ class TransformersEs:
             total, tokens = total + losses.double().view(members, -1).sum(dim=1), tokens + len(losses) // members
         return [float(loss) for loss in total / tokens]
 
-    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[str]]:
-        answers: list[list[str]] = [[] for _ in range(self.weights.members)]
+    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[Completion]]:
+        answers: list[list[Completion]] = [[] for _ in range(self.weights.members)]
         for part in self._parts(conversations):
             rows = part * self.weights.members
-            completions = self.engine.generate(rows, self.greedy, [0] * len(rows))
-            for row, completion in enumerate(completions):
-                answers[row // len(part)].append(completion.text)
-        return answers
+            for row, completion in enumerate(self.engine.generate(rows, self.greedy, [0] * len(rows))):
+                answers[row // len(part)].append(completion)
+        numbers = self._give_numbers(conversations[0])
+        return [own if fine else [] for own, fine in zip(answers, numbers, strict=True)]
+
+    @torch.inference_mode()
+    def _give_numbers(self, conversation: list[dict[str, Any]]) -> list[bool]:
+        """Whether each member in place gives a prompt finite logits: the likeliest of others is the first token."""
+        ids = torch.tensor(prompt_ids(self.tokenizer, [conversation]) * self.weights.members, device=self.model.device)
+        logits = self.model(input_ids=ids, logits_to_keep=1, use_cache=False).logits
+        return [bool(fine) for fine in logits.isfinite().all(dim=-1)[:, 0]]
 
     def _parts(self, items: list[T]) -> list[list[T]]:
         """As many at a time as all members in place take on in one batch."""

@@ -1,6 +1,7 @@
 """ES inside vLLM: members are made of its weights in place."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,8 +9,9 @@ from emflow.config.engine import VllmSettings
 from emflow.config.es import Es
 from emflow.config.question_sets import Sampling
 from emflow.data.chat import IGNORED
+from emflow.inference.engine import Completion
 from emflow.inference.vllm_engine import VllmEngine, lora_room
-from emflow.models.chat_template import TemplateArguments
+from emflow.models.chat_template import TemplateArguments, prompt_ids
 from emflow.models.loading import model_without_weights
 from emflow.training.es.engines.es_engine import Example
 from emflow.training.es.engines.vllm_slots import member_request
@@ -47,26 +49,47 @@ class VllmEs:
         self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
 
     def cross_entropy(self, examples: list[Example]) -> list[float]:
+        members = range(self.weights.members)
+        losses = dict(zip(members, self._losses(examples, members), strict=True))
+        fine = [member for member in members if isfinite(losses[member])]
+        if len(fine) < len(members):
+            self._forget()
+            losses |= zip(fine, self._losses(examples, fine) if fine else [], strict=True)
+        return [losses[member] for member in members]
+
+    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[Completion]]:
+        members = range(self.weights.members)
+        ids = prompt_ids(self.tokenizer, conversations[:1])[0]
+        first: Example = {"input_ids": ids, "labels": [IGNORED, *ids[1:]]}
+        fine = [member for member, loss in zip(members, self._losses([first], members), strict=True) if isfinite(loss)]
+        if len(fine) < len(members):
+            self._forget()
+        rows = conversations * len(fine)
+        self.engine.adapter = self._adapters(fine, len(conversations))
+        found = self.engine.generate(rows, self.greedy, [0] * len(rows)) if rows else []
+        answers = iter(_parts(found, len(conversations)))
+        return [next(answers) if member in fine else [] for member in members]
+
+    def _losses(self, examples: list[Example], members: Sequence[int]) -> list[float]:
+        """Mean over the labelled tokens of each member's examples, all in one batch."""
         from vllm import SamplingParams
 
         scoring = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
-        prompts = [{"prompt_token_ids": example["input_ids"]} for example in examples] * self.weights.members
-        adapters = self._adapters(len(examples))
+        prompts = [{"prompt_token_ids": example["input_ids"]} for example in examples] * len(members)
+        adapters = self._adapters(members, len(examples))
         outputs = self.llm.generate(prompts, scoring, use_tqdm=False, lora_request=adapters)
         return [_loss(examples, part) for part in _parts(outputs, len(examples))]
 
-    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[str]]:
-        rows = conversations * self.weights.members
-        self.engine.adapter = self._adapters(len(conversations))
-        answers = [answer.text for answer in self.engine.generate(rows, self.greedy, [0] * len(rows))]
-        return _parts(answers, len(conversations))
+    def _forget(self) -> None:
+        """After a member whose values were no numbers: vLLM (0.32) multiplies what lies in its cache behind a text by
+        0, and of such values that is not 0, whoever is in place by then."""
+        self.llm.collective_rpc("es_forget")
 
-    def _adapters(self, rows: int) -> "list[LoRARequest] | None":
+    def _adapters(self, members: Sequence[int], rows: int) -> "list[LoRARequest] | None":
         """What stands for the member of each row, of so many per member; see `MemberSlots`."""
         if not (self.low_rank and self.weights.perturbed):
             return None
-        requests = [member_request(number) for number in range(1, self.weights.members + 1)]
-        return [request for request in requests for _ in range(rows)]
+        return [member_request(member + 1) for member in members for _ in range(rows)]
 
 
 def _loss(examples: list[Example], outputs: list[Any]) -> float:

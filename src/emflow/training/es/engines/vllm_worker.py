@@ -55,6 +55,20 @@ class EsWorker:
             pack_weights(self.model_runner.get_model())
         return result
 
+    def es_forget(self) -> None:
+        """Zeros in place of all keys and values that the cache holds."""
+        for tensor in _tensors(self.model_runner.kv_caches):
+            tensor.zero_()
+
+
+def _tensors(nested: Any) -> Iterator[torch.Tensor]:
+    """Those in lists of lists, whose depth differs by kind of attention."""
+    if isinstance(nested, torch.Tensor):
+        yield nested
+    else:
+        for part in nested:
+            yield from _tensors(part)
+
 
 def _check_layout(noise: PublishedNoise, targets: dict[str, torch.Tensor]) -> None:
     """Raises InputError where vLLM's tensors are not those on which the noise is drawn."""
