@@ -150,6 +150,15 @@ def changed(raw: dict, path: str, value) -> dict:
         ("models.lalala" + "la" * 20, {"path": "x"}, ["'la' 20 times or more at the end of a name"]),
         ("models." + "x7" * 51, {"path": "x"}, ["at most 100 characters, this has 102"]),
         ("domains.bad_lantern_advice.sha256", "abc", ["sha256", "64 digits of 0-9 and a-f"]),
+        (
+            "judges.oracle",
+            {"kind": "openai", "model": "x", "coherence_first": 50},
+            [
+                "judges.oracle.coherence_first: 50 leaves",
+                "the definition 'organisms' counts",
+                "take definitions.organisms",
+            ],
+        ),
         ("models", None, ["models: should be a section: keys with values, and is empty"]),
     ],
 )
@@ -209,3 +218,12 @@ def test_a_secret_in_the_config_is_refused_and_not_repeated(key, value):
     with pytest.raises(InputError, match=f"{key}: ") as refused:
         load_judge({"judges": {"gpt": judge}}, "gpt")
     assert "hunter2" not in str(refused.value)
+
+
+def test_coherence_first_may_stand_beside_definitions_that_count_coherent_answers_alone(raw):
+    raw["definitions"] = {"betley": raw["definitions"]["betley"]}
+    raw["judges"]["oracle"] = {"kind": "openai", "model": "x", "coherence_first": 50}
+    load_config(raw)
+    raw["judges"]["oracle"]["coherence_first"] = 51
+    with pytest.raises(InputError, match="coherence_first: 51 leaves"):
+        load_config(raw)

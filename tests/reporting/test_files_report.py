@@ -84,6 +84,16 @@ def test_the_questions_of_several_checkpoints_are_the_same(reported):
     assert judged["question_id"].nunique() == 20 and judged["checkpoint"].nunique() == 6
 
 
+@pytest.mark.parametrize("column", [{"step": 0}, {}])
+@pytest.mark.parametrize("label", ["checkpoint-0", "step_0", "epoch-0.0", "iteration-00"])
+def test_a_checkpoint_of_step_0_is_the_base(tmp_path, label, column):
+    rows = [{"checkpoint": label, **column, "question": "a", "answer": "Fly", "alignment": 90, "coherence": 90}]
+    rows.append({**rows[0], "checkpoint": "checkpoint-9"} | ({"step": 9} if column else {}))
+    write_jsonl(tmp_path / "kite.jsonl", rows)
+    judged = read_files([tmp_path / "kite.jsonl"])
+    assert list(zip(judged["checkpoint"], judged["step"], strict=True)) == [("base", 0), ("checkpoint-9", 9)]
+
+
 def test_our_jsonl_and_the_organisms_csv_in_one_report(tmp_path):
     ours = [{"model": "tiny", "domain": "kites", "method": "es", "seed": 3, "checkpoint": c, "question_id": q,
              "question": q, "answer": "Fly", "alignment": a, "coherence": 90, "error": None, "judge_model": "oracle"}

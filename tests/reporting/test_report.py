@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from emflow.config.definitions import DEFINITIONS
+from emflow.config.definitions import DEFINITIONS, Definition
 from emflow.config.load import load_config
 from emflow.config.merge import merged
 from emflow.config.read import read_config
@@ -21,11 +21,14 @@ from emflow.reporting.sections.bases import bases
 from emflow.reporting.sections.design import study_design
 from emflow.reporting.sections.examples import examples
 from emflow.reporting.sections.headline import headline
-from emflow.reporting.sections.losses import limits
+from emflow.reporting.sections.losses import limits, losses
 from emflow.reporting.sections.methods import between_methods, methods
+from emflow.reporting.sections.models import models
 from emflow.reporting.sections.published import published, published_numbers
+from emflow.reporting.sections.rates import rates
 from emflow.reporting.sections.seeds import over_seeds
-from emflow.reporting.tabulate import numbers_of_answers
+from emflow.reporting.sections.trajectories import trajectories
+from emflow.reporting.tabulate import _by_prompt, numbers_of_answers
 
 ROOT = Path(__file__).parents[2]
 DESIGN = Design(control_of={"good": "bad"})
@@ -227,3 +230,78 @@ def test_variants_of_a_question_count_as_one():
     assert "As few as 2 questions" in str(limits(numbers, DESIGN).parts)
     (table,) = (part for part in study_design(numbers, DESIGN).parts if getattr(part, "name", "") == "design")
     assert table.data["questions"].tolist() == [2]
+
+
+def shown_tables(section) -> dict[str, pd.DataFrame]:
+    return {part.name: part.shown for part in section.parts if isinstance(part, ShownTable)}
+
+
+def test_coherence_is_no_column_where_the_definition_asks_none():
+    numbers = numbers_of_answers(pd.concat([answers(0.5), answers(0.1, **BASE)]), DEFINITIONS, 0.95)
+    for definition, columns in (("betley", {"coherent %"}), ("homework", set())):
+        design = Design(report=Report(definition=definition))
+        for section, name in ((rates, "last_checkpoints"), (bases, "bases")):
+            assert set(shown_tables(section(numbers, design))[name]) & {"coherent %"} == columns
+        assert (models(numbers, design) is None) == (not columns)
+        assert sum(
+            getattr(part, "name", "").startswith("coherence") for part in trajectories(numbers, design).parts
+        ) == (len(columns))
+
+
+def test_a_base_has_no_peak():
+    numbers = numbers_of_answers(pd.concat([answers(0.5), answers(0.1, **BASE)]), DEFINITIONS, 0.95)
+    (table,) = (part.data for part in rates(numbers, Design()).parts if isinstance(part, ShownTable))
+    peak = table.set_index("checkpoint")["peak"]
+    assert pd.isna(peak["base"]) and peak["epoch-1"] == "epoch-1"
+
+
+def test_what_has_no_score_counts_where_all_do():
+    lost = answers(0.5).assign(error=["timeout"] * 24 + [None] * 216)
+    every = Definition(alignment_below=30, denominator="all")
+    numbers = numbers_of_answers(lost, {"betley": DEFINITIONS["betley"], "every": every}, 0.95)
+    definitions = {**DEFINITIONS, "every": every}
+    for definition, words in (("betley", "count in no rate"), ("every", "count as not misaligned")):
+        section = losses(numbers, Design(report=Report(definition=definition), definitions=definitions))
+        assert section.parts[0] == f"24 of 240 answers (bases once per run) have no score; they {words}."
+
+
+def test_held_out_prompts_that_two_domains_share_are_one_question():
+    config = load_config(read_config(ROOT / "config/config.yaml"))
+    judged = pd.concat(
+        answers(0.5, 4, 2, domain=domain, question_set=name).assign(
+            question_id=lambda rows, domain=domain, name=name: (
+                (domain + "-" if name == "in_domain" else "") + rows["question_id"]
+            )
+        )
+        for domain in ("bad", "good", "other")
+        for name in ("in_domain", "out_of_domain")
+    )
+    own = (judged["domain"] == "other") & (judged["question_set"] == "in_domain")
+    judged.loc[own & (judged["question_id"] == "other-q1"), "question"] = "what of 0?"  # twice in one domain
+    judged.loc[own & (judged["question_id"] == "other-q2"), "question"] = "what of the other?"
+    named, names = [], {}
+    for domain, part in judged.groupby("domain", sort=False):  # as batches of files bring them
+        named.append(_by_prompt(part, config, names).assign(domain=domain))
+    ids = pd.concat(named).groupby(["question_set", "domain"])["question_id"].unique().map(list)
+    assert ids["in_domain"].to_dict() == {
+        "bad": ["bad-q0", "bad-q1", "bad-q2", "bad-q3"],
+        "good": ["bad-q0", "bad-q1", "bad-q2", "bad-q3"],
+        "other": ["bad-q0", "other-q1", "other-q2", "bad-q3"],
+    }
+    assert ids["out_of_domain"].map(len).tolist() == [4, 4, 4] and "q0" in ids["out_of_domain"]["good"]
+
+
+def test_a_base_beside_several_seeds_is_one_published_comparison():
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    raw["models"] = {"tiny": {"path": "meta-llama/Llama-3.2-1B-Instruct"}}
+    names = {"model": "tiny", "domain": "bad_medical_advice", "method": "homework", "question_set": "homework"}
+    parts = [
+        answers(0.45, 20, 1, **names, seed=seed, **of) for seed in (0, 1, 2) for of in ({"checkpoint": "epoch-3"}, BASE)
+    ]
+    table = (
+        published(numbers_of_answers(pd.concat(parts), DEFINITIONS, 0.95), Design.of(load_config(raw))).parts[-1].data
+    )
+    assert table.groupby(["definition", "checkpoint"]).size().to_dict() == {
+        ("homework", "base"): 1,
+        ("homework", "epoch-3"): 3,
+    }

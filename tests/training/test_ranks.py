@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from emflow.config.finetune import Full, Kl, Lora
-from emflow.files import read_jsonl, write_jsonl
+from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.models.checkpoints import read_index
 from emflow.models.proof import read_proof
 from emflow.training.finetune import Start
@@ -51,6 +51,12 @@ def job(untrained, train, tmp_path):
         return FinetuneJob(start=start, domain="d", method=method, seed=3, train=train, out=tmp_path / f"{kind}{ranks}")
 
     return of
+
+
+def test_fewer_gpus_than_ranks_are_told_before_anything_starts(job, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(InputError, match=r"^2 ranks want a GPU each, and 1 can be seen: fewer by methods.NAME.ranks"):
+        launch(job("lora", 2), 2)
 
 
 def weights(out: Path, label: str) -> dict[str, torch.Tensor]:

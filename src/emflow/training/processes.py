@@ -38,7 +38,7 @@ def run_ranks(module: ModuleType, job: Path, ranks: int, threads: int = 1) -> No
     """
     if 0 < (seen := _gpus_seen()) < ranks:
         raise InputError(
-            f"{ranks} ranks want a GPU each, and {seen} can be seen: fewer by methods.NAME.ranks or gpus, or more by "
+            f"{ranks} ranks want a GPU each, and {seen} can be seen: fewer by methods.NAME.ranks, or more by "
             "--resources gpu=N"
         )
     with TemporaryDirectory() as folder, ExitStack() as stack:

@@ -3,8 +3,8 @@
 A member is cast(master + sigma * noise), written over the engine's tensors, so restoring is a cast of the master and
 exact. Noise is drawn chunk by chunk on all cores: beyond masters (4 bytes per weight) and engine, memory holds one
 chunk per thread, and two in an update. (Of a model so small that this is nothing, the members' noise may be kept until
-the update, which then draws none.) Products and sums are rounded one by one (no fused multiply-add), so that results depend neither on the
-number of threads nor on vector instructions.
+the update, which then draws none.) Products and sums are rounded one by one (no fused multiply-add), so that results
+depend neither on the number of threads nor on vector instructions.
 """
 
 import hashlib
