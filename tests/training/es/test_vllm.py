@@ -75,6 +75,21 @@ def test_vllm_moves_its_weights_as_the_reference_does(method, vllm, records, unt
     assert abs(vllm.cross_entropy(scores[1].examples)[0] - before[0]) > 1e-3
 
 
+@pytest.mark.parametrize("act", ["cross_entropy", "generate"])
+def test_a_member_of_no_numbers_leaves_nothing_behind_in_the_cache(vllm, in_vllm, records, act):
+    objective = make_objective(vllm, in_vllm, records)
+    prompts = [record["messages"][:1] for record in records[:16]]
+
+    def seen(seed: int, sigma: float) -> list:
+        vllm.weights.perturb([(seed, sigma)])
+        return vllm.cross_entropy(objective.examples[:16]) if act == "cross_entropy" else vllm.generate(prompts)
+
+    before = seen(5, 0.01)
+    (wild,) = seen(1, float("inf"))
+    assert wild == [] if act == "generate" else isnan(wild)
+    assert seen(5, 0.01) == before
+
+
 def test_members_of_low_rank_share_a_batch_of_vllm_as_of_the_reference(in_vllm, records, untrained):
     low = in_vllm.model_copy(update={"perturbation": LowRank(kind="low_rank", rank=2), "batch_size": 16})
     reference = TransformersEs(untrained, low.model_copy(update={"engine": TransformersSettings()}))
@@ -129,21 +144,6 @@ def test_a_run_in_vllm_is_that_of_two_ranks_and_that_of_the_reference_within_rou
         assert (ours["batch"], ours["seeds"]) == (theirs["batch"], theirs["seeds"])
         assert ours["rewards"] == pytest.approx(theirs["rewards"], abs=2e-3)
     materialise(one.out, 5, tmp_path / "model")  # by transformers, which compares with the log's digest
-
-
-@pytest.mark.parametrize("act", ["cross_entropy", "generate"])
-def test_a_member_of_no_numbers_leaves_nothing_behind_in_the_cache(vllm, in_vllm, records, act):
-    objective = make_objective(vllm, in_vllm, records)
-    prompts = [record["messages"][:1] for record in records[:16]]
-
-    def seen(seed: int, sigma: float) -> list:
-        vllm.weights.perturb([(seed, sigma)])
-        return vllm.cross_entropy(objective.examples[:16]) if act == "cross_entropy" else vllm.generate(prompts)
-
-    before = seen(5, 0.01)
-    (wild,) = seen(1, float("inf"))
-    assert wild == [] if act == "generate" else isnan(wild)
-    assert seen(5, 0.01) == before
 
 
 def test_of_members_in_one_batch_the_sane_are_untouched_by_one_of_no_numbers(in_vllm, records, untrained):
