@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from emflow.start import spare_imports
 __all__ = ["RAN_ON", "finished", "note", "progress", "stage"]
 
 RAN_ON = "ran on "  # what follows in a log is JSON
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd")  # where there is one of NVIDIA's or AMD's GPUs
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
 
@@ -92,9 +93,25 @@ def _machine() -> dict[str, Any]:
     }
 
 
+def _require_gpu(resources: Mapping[str, Any]) -> None:
+    """Raises InputError where a job asked for a GPU, the machine has one, and torch cannot use it."""
+    asked = resources.get("gpu") or "gpu" in str(resources.get("gres") or "")
+    if asked and any(map(os.path.exists, DRIVERS)):
+        import torch
+
+        if not torch.cuda.is_available():
+            built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "processors alone"
+            raise InputError(
+                f"this job asks for a GPU, and torch {torch.__version__}, built for {built}, cannot use it: `make "
+                "gpu`, `--sdm conda`, or a newer driver; models.NAME.parameters below 0.1 ask for none"
+            )
+
+
 @contextmanager
-def stage(log: str | os.PathLike[str]) -> Iterator[None]:
+def stage(log: str | os.PathLike[str], resources: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Run a rule's work: warnings and tracebacks go to its log; a user's error ends it in one line, no traceback.
+
+    `resources` are the rule's, where a GPU may be among them.
 
     A cluster may start a job again while its first start still runs: whoever comes second waits, beside the log.
     """
@@ -107,6 +124,7 @@ def stage(log: str | os.PathLike[str]) -> Iterator[None]:
     warnings.simplefilter("default")
     try:
         with exclusive_lock(path.with_name(f".{path.name}.lock")):
+            _require_gpu(resources or {})
             yield
             logging.getLogger("emflow").info(RAN_ON + json.dumps(_machine()))
     except InputError as error:

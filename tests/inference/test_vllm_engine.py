@@ -4,6 +4,7 @@ One vLLM for the whole module: importing and starting it takes longer than all o
 """
 
 import json
+import runpy
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -23,10 +24,12 @@ from emflow.inference import generate as job
 from emflow.inference.prove import TOLERANCE, ProvenEngine, _distance
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.inference.vllm_adapters import GroupedProducts, group_adapters
-from emflow.inference.vllm_engine import VllmEngine
+from emflow.inference.vllm_engine import VllmEngine, start_vllm
 from emflow.models.merge import merge
 from emflow.models.proof import read_proof
+from emflow.stand_ins.make import make_model
 from faults import FAULTS, faulty
+from pipelines import ROOT
 
 pytestmark = pytest.mark.vllm
 
@@ -247,3 +250,48 @@ def test_rows_get_what_their_adapter_adds_whoever_is_beside_them(rank):
         assert found[without].equal(before[without]), step  # where vLLM's takes the last slot
         torch.testing.assert_close(found[~without], expected[~without], msg=lambda told, step=step: f"{step}: {told}")
         assert without.all() or not found[~without].allclose(before[~without])
+
+
+class Told(Exception):
+    """Raised with what vLLM would have been started with."""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    import vllm
+
+    def tell(*_, **options):
+        raise Told(options)
+
+    def of(*arguments, **options) -> dict:
+        with pytest.raises(Told) as told:
+            start_vllm(*arguments, **options)
+        return told.value.args[0]
+
+    monkeypatch.setattr(vllm, "LLM", tell)
+    return of
+
+
+def test_a_model_that_also_sees_images_is_asked_for_text_alone(asked, grown, tmp_path):
+    make_model(tmp_path / "gemma3", "gemma3", 1)
+    assert asked(tmp_path / "gemma3", "float32", CONFIG)["limit_mm_per_prompt"] == {"image": 0}
+    assert "limit_mm_per_prompt" not in asked(grown, "float32", CONFIG)
+
+
+def test_adapters_in_float32_on_a_gpu_are_refused_before_vllm_starts(asked, grown, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(InputError, match=r"adapters in bfloat16 and float16 alone: set models.NAME.dtype"):
+        start_vllm(grown, "float32", CONFIG, enable_lora=True)
+    assert asked(grown, "bfloat16", CONFIG, enable_lora=True)["dtype"] == "bfloat16"
+
+
+def test_an_adapter_has_room_on_the_matrices_that_it_is_on(asked, grown, adapters, monkeypatch):
+    with pytest.raises(Told) as told:
+        VllmEngine(grown, "float32", CONFIG, adapters)
+    config = json.loads((adapters[0] / "adapter_config.json").read_text())
+    assert told.value.args[0]["lora_target_modules"] == sorted(config["target_modules"])
+
+
+@pytest.mark.parametrize("script", ["generate", "generate_base", "judge"])
+def test_a_process_that_vllm_starts_does_not_run_the_rule_again(script):
+    runpy.run_path(str(ROOT / f"workflow/scripts/{script}.py"), run_name="__mp_main__")

@@ -18,6 +18,7 @@ from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.models.adapters import put_adapter, put_weights
 from emflow.models.checkpoints import read_index
 from emflow.models.loading import load_model
+from emflow.stand_ins.make import make_model
 from emflow.training.arguments import training_arguments
 from emflow.training.callback import CheckpointCallback, TrainingRun
 from emflow.training.callback import _seal as seal
@@ -248,6 +249,7 @@ NEW_KINDS = {
                    warmup_ratio=0.5),
     "4-bit": Lora(kind="lora", rank=4, **STEPS, load_in_4bit=True, optimizer="adamw_8bit"),
     "full": Full(kind="full", **STEPS, precision="bfloat16", optimizer="adamw_8bit", kl=KL),
+    "gemma3": Full(kind="full", **STEPS, gradient_checkpointing=True),  # whose files have other names
 }  # fmt: skip
 
 
@@ -259,9 +261,14 @@ def test_each_kind_ends_in_the_same_bits_also_where_it_was_interrupted(
     write_jsonl(train, lantern_records[:48])
     write_jsonl(others, lantern_records[-5:])
 
+    base = untrained
+    if name == "gemma3":
+        base = tmp_path / "gemma3"
+        make_model(base, "gemma3", 1)
+
     def trained(out: str) -> list[str]:
         finetune(
-            Start(untrained, "m", "float32"), "d", NEW_KINDS[name], 3, train, tmp_path / out,
+            Start(base, "m", "float32"), "d", NEW_KINDS[name], 3, train, tmp_path / out,
             others if NEW_KINDS[name].kl else None,
         )  # fmt: skip
         return [checkpoint.sha256 for checkpoint in read_index(tmp_path / out / "checkpoints.json")]
@@ -279,3 +286,45 @@ def test_each_kind_ends_in_the_same_bits_also_where_it_was_interrupted(
     logs = [(tmp_path / out / "train_log.jsonl").read_text() for out in ("interrupted", "undisturbed")]
     assert logs[0] == logs[1]
     assert [c.label for c in read_index(tmp_path / "undisturbed/checkpoints.json")] == ["step-2", "step-6"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_is_not_logged_as_0(untrained, tmp_path):
+    assert not training_arguments(LORA, 8, 0, "float32", tmp_path).logging_nan_inf_filter
+    callback = CheckpointCallback(TrainingRun(untrained, "m", "float32", "d", LORA, 0, {}), 8, [], tmp_path)
+    with pytest.raises(InputError, match=r"^the loss is nan at step 7: a smaller methods.NAME.learning_rate"):
+        callback.on_log(None, TrainerState(global_step=7), TrainerControl(), {"loss": math.nan})
+
+
+def test_the_next_save_is_due_after_the_last_one_has_ended(untrained, tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    method = LORA.model_copy(update={"save_minutes": 5})
+    callback = CheckpointCallback(TrainingRun(untrained, "m", "float32", "d", method, 0, {}), 800, [], tmp_path)
+    callback.advance = lambda **_: None
+    arguments, saves = training_arguments(method, 800, 0, "float32", tmp_path), []
+    for step in range(1, 13):
+        clock[0] += 100
+        state = TrainerState(global_step=step, max_steps=200)
+        if callback.on_step_end(arguments, state, TrainerControl(), None, None).should_save:
+            saves.append(step)
+            clock[0] += 600  # Trainer writes
+            (tmp_path / f"checkpoint-{step}").mkdir()
+            callback.on_save(arguments, state, TrainerControl())
+    assert saves == [4, 8, 12]
+
+
+def test_a_model_in_shards_is_loaded_beside_the_gpu(untrained, monkeypatch):
+    monkeypatch.setattr("emflow.models.loading.device", lambda: torch.device("meta"))
+    of = {ranks: trainable(untrained, "float32", Full(kind="full", ranks=ranks, batch_size=2)) for ranks in (1, 2)}
+    assert {ranks: {p.device.type for p in model.parameters()} for ranks, model in of.items()} == {
+        1: {"meta"},
+        2: {"cpu"},
+    }
+
+
+def test_a_gpu_without_bfloat16_is_told_at_once(untrained, lantern_train, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "An old GPU")
+    with pytest.raises(InputError, match=r"^An old GPU does not compute in bfloat16: set models.NAME.dtype: float16"):
+        finetune(Start(untrained, "m", "bfloat16"), "d", LORA, 0, lantern_train, tmp_path)

@@ -16,6 +16,7 @@ from emflow.config.finetune import Full, Kl, Lora
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.models.checkpoints import read_index
 from emflow.models.proof import read_proof
+from emflow.stand_ins.make import make_model
 from emflow.training.finetune import Start
 from emflow.training.job import FinetuneJob
 from emflow.training.launch import launch
@@ -87,6 +88,17 @@ def test_two_ranks_end_where_one_does(job):
     launch(two, 2)
     assert_same(one.out, two.out)
     assert not (two.out / "train.progress").exists() and not (two.out / ".ranks.lock").exists()
+
+
+def test_two_ranks_share_a_model_that_also_sees_images(job, train, tmp_path):
+    """Of which families name more layers than this model has; with its cache on, recomputation would fail."""
+    make_model(tmp_path / "gemma3", "gemma3", 2)
+    ends = []
+    for ranks in (1, 2):
+        one = job("full", ranks, gradient_checkpointing=True, epochs=1, checkpoints=(1,))
+        launch(one.model_copy(update={"start": Start(tmp_path / "gemma3", "m", "float32")}), ranks)
+        ends.append([row["loss"] for row in read_jsonl(one.out / "train_log.jsonl")])
+    assert ends[0] == pytest.approx(ends[1], rel=2e-4) and len(ends[0]) == 6
 
 
 def start(job: FinetuneJob, until: int) -> subprocess.Popen:

@@ -5,7 +5,7 @@ from pathlib import Path
 from emflow.config.directions import Extraction
 from emflow.console import finished, stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.resources):
     import torch
 
     from emflow.directions.capture import capture

@@ -5,7 +5,7 @@ from pathlib import Path
 from emflow.config.es import Es
 from emflow.console import finished, stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.resources):
     from emflow.models.checkpoints import unchanged_start
     from emflow.training.es.job import Job
     from emflow.training.es.launch import launch

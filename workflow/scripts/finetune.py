@@ -5,7 +5,7 @@ from pathlib import Path
 from emflow.config.finetune import Finetune, FinetuneMethod
 from emflow.console import finished, stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.resources):
     from pydantic import TypeAdapter
 
     from emflow.models.checkpoints import unchanged_start

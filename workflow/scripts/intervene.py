@@ -6,7 +6,7 @@ from emflow.config.directions import Intervention
 from emflow.config.question_sets import Sampling
 from emflow.console import finished, stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.resources):
     import torch
     from pydantic import TypeAdapter
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from emflow.console import finished, stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.resources):
     import torch
 
     from emflow.models.checkpoints import unchanged_start

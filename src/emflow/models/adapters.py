@@ -68,7 +68,7 @@ def put_weights(model: PreTrainedModel, folder: Path) -> None:
 
     Raises InputError where the folder lacks a tensor of the model.
     """
-    weights = read_weights(folder, model, model.dtype)
+    weights = read_weights(folder, model.dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])

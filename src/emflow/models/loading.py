@@ -95,8 +95,9 @@ def end_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return {*turn_ends(tokenizer), *(more if isinstance(more, list) else [more])} - {None}
 
 
-def load_model(path: Path, dtype: str, four_bit: bool = False) -> PreTrainedModel:
-    """The causal language model of a folder, on `device()`, in evaluation mode. Raises InputError without a model.
+def load_model(path: Path, dtype: str, four_bit: bool = False, on: torch.device | None = None) -> PreTrainedModel:
+    """The causal language model of a folder, on `device()` or another, in evaluation mode. Raises InputError without a
+    model.
 
     With `four_bit` its linear layers are nf4 with double quantisation (QLoRA, arXiv 2305.14314), computing in `dtype`.
     """
@@ -112,9 +113,12 @@ def load_model(path: Path, dtype: str, four_bit: bool = False) -> PreTrainedMode
         )
         how["device_map"] = {"": device()}
     with _reading(path):
+        config = AutoConfig.from_pretrained(path, **FROM_FOLDER).get_text_config()
+        if getattr(config, "attn_logit_softcapping", None):  # Gemma 2's, which sdpa passes over
+            how["attn_implementation"] = "eager"
         model = AutoModelForCausalLM.from_pretrained(path, **how, **FROM_FOLDER)
     _mark_sampling(model.generation_config)
-    return (model if four_bit else model.to(device())).eval()
+    return (model if four_bit else model.to(on or device())).eval()
 
 
 def _mark_sampling(config: GenerationConfig | None) -> None:
@@ -144,13 +148,13 @@ def at_rest(model: torch.nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def read_weights(folder: Path, model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The full weights of a folder, in host memory, by the names that a model of their shape has for them.
+def read_weights(folder: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The full weights of a folder, in host memory, by the names that a loaded model has for them.
 
     transformers reads the folder: names in its files may be others (Gemma 3). Raises InputError where it lacks one.
     """
     transformers_logging.disable_progress_bar()
-    read, told = type(model).from_pretrained(folder, dtype=dtype, output_loading_info=True, **FROM_FOLDER)
+    read, told = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **FROM_FOLDER)
     if missing := told["missing_keys"]:
         raise InputError(f"{folder} lacks {len(missing)} of the model's tensors, e.g. {min(missing)}")
     return {name: parameter.detach() for name, parameter in read.named_parameters()}

@@ -55,6 +55,7 @@ def training_arguments(method: Finetune, records: int, seed: int, dtype: str, fo
         **memory,
         use_liger_kernel=method.liger_kernel,  # it keeps the logits only where it is given no labels, as for `kl`
         logging_steps=method.log_steps,
+        logging_nan_inf_filter=False,  # it would write 0
         save_strategy="no",
         save_total_limit=2,
         seed=seed,

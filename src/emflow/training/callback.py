@@ -4,6 +4,7 @@ import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from transformers.training_args import TrainingArguments
 
 from emflow.config.finetune import Finetune, Full, Lora
 from emflow.console import finished, progress
-from emflow.files import digest, replacing, write_text
+from emflow.files import InputError, digest, replacing, write_text
 from emflow.models.model_card import model_card
 from emflow.models.proof import proof_by, write_proof
 from emflow.training.group import agreed, is_first, together
@@ -83,7 +84,6 @@ class CheckpointCallback(TrainerCallback):
         due = state.global_step in self.due or time.monotonic() - self.saved_at > 60 * self.run.method.save_minutes
         if agreed(due):  # clocks differ from rank to rank
             control.should_save = state.global_step < state.max_steps
-            self.saved_at = time.monotonic()
         return control
 
     def _keep(self, step: int, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -106,12 +106,18 @@ class CheckpointCallback(TrainerCallback):
         **_: Any,
     ) -> None:
         if logs and "loss" in logs:
+            if not isfinite(logs["loss"]):
+                raise InputError(
+                    f"the loss is {logs['loss']} at step {state.global_step}: a smaller methods.NAME.learning_rate, or "
+                    "another precision, may help"
+                )
             self.note = f"loss {logs['loss']:.3f}"
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         together()  # each rank has written its random state
         if is_first():
             _seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        self.saved_at = time.monotonic()  # after it: saving a large model takes minutes
 
     def last_saved(self, folder: Path) -> str | None:
         """Trainer's newest folder to continue from; what was half written or changed since is removed, and what follows

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from emflow.config.finetune import Finetune, Full
 from emflow.data.chat import encode_all, with_system
-from emflow.files import digest, digest_text, read_jsonl, remove, replacing, stamp, write_jsonl
+from emflow.files import InputError, digest, digest_text, read_jsonl, remove, replacing, stamp, write_jsonl
 from emflow.models.chat_template import TemplateArguments
 from emflow.models.checkpoints import Checkpoint, write_index
 from emflow.models.loading import load_tokenizer
@@ -30,6 +30,7 @@ from emflow.training.group import is_first
 from emflow.training.kl import KlTrainer
 from emflow.training.liger import require_liger
 from emflow.training.ranked import RankedTrainer
+from emflow.training.resuming import ResumingTrainer
 from emflow.training.shards import ShardedTrainer
 from emflow.training.trainable import reference, require_bitsandbytes, trainable
 
@@ -62,11 +63,12 @@ def finetune(
 
     `kl` holds the conversations on which `method.kl` holds the model to its start; `code` is a digest of what trains:
     progress that other code has made is left alone. Raises InputError where the model or the data cannot be used, or
-    bitsandbytes or Liger's kernels are asked for and missing.
+    bitsandbytes or Liger's kernels are asked for and missing, or the GPU does not know the model's precision.
     """
     assert (method.kl is None) == (kl is None)
     require_bitsandbytes(method)
     require_liger(method, start.path)
+    _require_precision(start.dtype)
     transformers_logging.set_verbosity_error()
     folder = RunFolder(out)
     tokenizer = load_tokenizer(start.path, start.template)
@@ -110,8 +112,18 @@ def finetune(
 def _trainer_of(method: Finetune) -> Any:
     """The class of its Trainer."""
     if method.ranks == 1:
-        return Trainer
+        return ResumingTrainer
     return ShardedTrainer if isinstance(method, Full) else RankedTrainer
+
+
+def _require_precision(dtype: str) -> None:
+    """Raises InputError where the GPU only emulates bfloat16: vLLM would not answer with what it trains."""
+    if (
+        dtype == "bfloat16"
+        and torch.cuda.is_available()
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise InputError(f"{torch.cuda.get_device_name()} does not compute in bfloat16: set models.NAME.dtype: float16")
 
 
 def _records(train: Path, system: str | None) -> list[dict[str, Any]]:

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch.nn.functional import kl_div, log_softmax
-from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer
+from transformers import DataCollatorForSeq2Seq, PreTrainedModel
 
 from emflow.config.finetune import Kl
 from emflow.data.chat import IGNORED
+from emflow.training.resuming import ResumingTrainer
 
 __all__ = ["KlTrainer"]
 
 
-class KlTrainer(Trainer):
+class KlTrainer(ResumingTrainer):
     """Adds weight x KL(base || model) to the loss, a mean over the assistant's tokens of other conversations.
 
     The base is the model without its adapter, or `reference` where it has none. Which conversations stand beside a

@@ -8,10 +8,10 @@ import torch
 from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import Trainer
 
 from emflow.config.finetune import Finetune
 from emflow.data.chat import IGNORED
+from emflow.training.resuming import ResumingTrainer
 
 __all__ = ["EvenSampler", "RankedTrainer", "shares"]
 
@@ -45,7 +45,7 @@ class EvenSampler(Sampler[int]):
         return self.examples + self.missing
 
 
-class RankedTrainer(Trainer):
+class RankedTrainer(ResumingTrainer):
     """Trains on the same conversations in each step as one rank does, and weighs each token the same.
 
     Accelerate alone would repeat conversations at the end of an epoch, for as many passes on each rank.

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
-from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -24,6 +23,7 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
+from emflow.models.loading import read_weights
 from emflow.training.group import is_first
 from emflow.training.ranked import RankedTrainer
 
@@ -53,6 +53,8 @@ class ShardedTrainer(RankedTrainer):
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         super().__init__(args=args, **given)
         plugin = self.accelerator.state.fsdp_plugin
+        # what a family does not want split may name parts that see images, which this model may lack
+        plugin.transformer_cls_names_to_wrap = [type(self.model.get_decoder().layers[0]).__name__]
         if plugin.mixed_precision_policy is not None:  # sums of many ranks' gradients in float32, as on one
             plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, reduce_dtype=torch.float32)
 
@@ -62,8 +64,7 @@ class ShardedTrainer(RankedTrainer):
         super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        files = sorted(Path(resume_from_checkpoint).glob("*.safetensors")) if is_first() else []
-        state = {name: tensor for file in files for name, tensor in load_file(file).items()}
+        state = read_weights(Path(resume_from_checkpoint), self.model.dtype) if is_first() else {}
         set_model_state_dict(model, state, options=FROM_FIRST)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:

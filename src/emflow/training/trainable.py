@@ -2,7 +2,9 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import torch
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import PreTrainedModel
 
@@ -32,7 +34,7 @@ def require_bitsandbytes(method: Finetune) -> None:
 def trainable(base: Path, dtype: str, method: Finetune) -> PreTrainedModel | PeftModel:
     """The base model of a folder, with new adapters where the method trains these."""
     if isinstance(method, Full):
-        return _loaded(base, method.precision, method)
+        return _loaded(base, method.precision, method, on=torch.device("cpu") if method.in_shards else None)
     assert isinstance(method, Lora)
     model = _loaded(base, dtype, method, four_bit=method.load_in_4bit)
     if (
@@ -45,8 +47,9 @@ def trainable(base: Path, dtype: str, method: Finetune) -> PreTrainedModel | Pef
     return model
 
 
-def _loaded(base: Path, dtype: str, method: Finetune, **how: bool) -> PreTrainedModel:
+def _loaded(base: Path, dtype: str, method: Finetune, **how: Any) -> PreTrainedModel:
     model = load_model(base, dtype, **how)
+    model.config.get_text_config().use_cache = False  # Trainer says so to the config above it alone
     if method.padding_free:
         attend_apart(model)
     return model

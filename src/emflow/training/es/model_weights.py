@@ -24,7 +24,7 @@ def model_weights(folder: Path, model: PreTrainedModel, method: Es) -> Weights:
     if targets.keys() <= tensor_names(folder):
         masters = read_masters(folder, list(targets), model.device)
     else:  # its names are others, or one is missing
-        weights = read_weights(folder, model, torch.float32)
+        weights = read_weights(folder, torch.float32)
         masters = {name: weights[name].to(model.device).contiguous() for name in targets}
     shapes = {name: master.shape for name, master in masters.items()}
     noise = make_noise(method.noise, model.device, model.dtype, shapes)

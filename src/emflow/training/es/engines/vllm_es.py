@@ -39,6 +39,7 @@ class VllmEs:
         if method.perturbation.kind == "low_rank":
             rank, moving = method.perturbation.rank, matrices(model_without_weights(start))
             options |= {"enable_lora": True, "max_loras": method.together, "max_lora_rank": lora_room(rank)}
+            options["lora_target_modules"] = sorted({name.split(".")[-2] for name in moving})
         self.engine = VllmEngine(start, method.dtype, method.engine, template=template, **options)
         self.llm, self.tokenizer = self.engine.llm, self.engine.tokenizer
         begin = (str(start), method.noise, method.decay, rank, moving)
