@@ -212,6 +212,13 @@ def test_a_pipe_gets_whole_numbers(answered):
         ("rate wide.jsonl --definition btley", "did you mean 'betley'?"),
         ("rate fine.jsonl --by model,sed", "fine.jsonl: judged answers need a column sed; there are"),
         ("rate fine.jsonl --csv .", ".: a folder; name a file for --csv"),
+        (
+            "rate fine.jsonl --csv fine.jsonl",
+            "fine.jsonl is what is read, and would be replaced; name another file for",
+        ),
+        ("rate fine.jsonl --csv /dev/full", "/dev/full: no file; name a file for --csv"),
+        ("pin judges.yaml --out judges.yaml", "judges.yaml is what is read"),
+        ("probe judges.yaml --out fine.jsonl", "fine.jsonl: a file; name a folder for --out"),
         ("judge nowhere.jsonl --judge exact --config judges.yaml", "nowhere.jsonl: no such file"),
         ("judge answers.jsonl --judge exact", "config.yaml: no such file"),
         ("judge answers.jsonl --judge exat --config judges.yaml", "did you mean 'exact'?"),
@@ -253,12 +260,18 @@ def test_three_lines_of_python(answered):
 
 @pytest.mark.parametrize(
     ("command", "mine"),
-    [("report fine.jsonl", "figures"), ("report fine.jsonl", "tables"), ("materialise . --iteration 1", "notes")],
+    [
+        ("report fine.jsonl", "figures/mine.txt"),
+        ("report fine.jsonl", "tables/mine.txt"),
+        ("report fine.jsonl", "summary.md"),
+        ("report fine.jsonl", "em_rates_summary.csv"),
+        ("materialise . --iteration 1", "notes/mine.txt"),
+    ],
 )
 def test_a_folder_of_somebody_elses_is_not_replaced(command, mine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_jsonl(tmp_path / "fine.jsonl", [ROWS["fine.jsonl"]])
-    kept = tmp_path / "out" / mine / "mine.txt"
+    kept = tmp_path / "out" / mine
     kept.parent.mkdir(parents=True)
     kept.write_text("mine")
     with pytest.raises(SystemExit, match=r"^error: out.*would be replaced; name another folder for --out$"):
@@ -272,3 +285,34 @@ def test_a_report_is_made_again_in_its_folder(tmp_path, monkeypatch):
     for _ in range(2):
         main(["report", "fine.jsonl", "--out", "out"])
     assert (tmp_path / "out/tables").is_dir()
+
+
+def test_the_report_of_a_study_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "fine.jsonl", [ROWS["fine.jsonl"]])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/provenance.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"^error: out holds the report of a study; name another folder for --out$"):
+        main(["report", "fine.jsonl", "--out", "out"])
+
+
+def test_a_report_that_was_killed_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "fine.jsonl", [ROWS["fine.jsonl"]])
+    main(["report", "fine.jsonl", "--out", "out"])
+    (tmp_path / "out/summary.md").unlink()
+    main(["report", "fine.jsonl", "--out", "out"])
+    assert (tmp_path / "out/summary.md").exists()
+
+
+@pytest.mark.parametrize(("encoding", "ended"), [("ascii", 0), ("utf-8", 0)])
+def test_a_terminal_of_another_alphabet_and_who_stops_reading_are_no_errors(answered, encoding, ended):
+    write_jsonl(Path("fine.jsonl"), [ROWS["fine.jsonl"]])
+    command = [sys.executable, "-m", "emflow.cli", "rate", "fine.jsonl", "--csv", "rates.csv"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as running:
+        if encoding == "utf-8":
+            running.stdout.close()  # before anything is said
+        said = running.stderr.read()
+        assert running.wait() == ended and b"Traceback" not in said and b"Error" not in said
+    assert len(pd.read_csv("rates.csv")) == 3

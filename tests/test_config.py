@@ -159,6 +159,12 @@ def changed(raw: dict, path: str, value) -> dict:
                 "take definitions.organisms",
             ],
         ),
+        ("methods.lora.layers", [0, -1], ["methods.lora.layers.1"]),
+        ("methods.lora.layers", [], ["methods.lora.layers: name at least one"]),
+        ("methods.lora.target_modules", ["q_proj", "q_proj"], ["names 'q_proj' 2 times: name it once"]),
+        ("question_sets.out_of_domain.ids", ["a", "b", "a"], ["names 'a' 2 times: name it once"]),
+        ("domains.good_lantern_advice.control_of", "good_lantern_advice", ["control_of names the domain itself"]),
+        ("models.tiny.chat_template_kwargs", {"1a": 2}, ["'1a' is not of the form"]),
         ("models", None, ["models: should be a section: keys with values, and is empty"]),
     ],
 )

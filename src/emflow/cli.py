@@ -4,7 +4,10 @@ A command is two functions: one adds its arguments, one runs it. Commands import
 """
 
 import argparse
+import io
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,14 +31,19 @@ def main(arguments: list[str] | None = None) -> None:
     ):  # fmt: skip
         add(commands)
     given = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of another alphabet is no error
     try:
         given.call(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # who reads has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if error.filename is None:
-            raise
-        sys.exit(f"error: {error.filename}: {error.strerror}")
+        sys.exit(f"error: {error}" if error.filename is None else f"error: {error.filename}: {error.strerror}")
     except ModuleNotFoundError as error:
         if (error.name or "emflow").startswith("emflow"):
             raise  # no package of others is missing
@@ -86,10 +94,19 @@ def _columns(text: str) -> list[str]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
+    return int(text)
+
+
+def _require_output(out: Path | None, option: str, inputs: Sequence[Path] = ()) -> None:
+    """Raises InputError where a file cannot be written by this name, or is what is read."""
+    if out is None or not out.exists():
+        return
+    if not out.is_file():
+        raise InputError(f"{out}: {'a folder' if out.is_dir() else 'no file'}; name a file for {option}")
+    if any(file.exists() and out.samefile(file) for file in inputs):
+        raise InputError(f"{out} is what is read, and would be replaced; name another file for {option}")
 
 
 def _rate(given: argparse.Namespace) -> None:
@@ -100,8 +117,7 @@ def _rate(given: argparse.Namespace) -> None:
     from emflow.formats.answers import read_judged
     from emflow.reporting.terminal import print_rates
 
-    if given.csv and given.csv.is_dir():
-        raise InputError(f"{given.csv}: a folder; name a file for --csv")
+    _require_output(given.csv, "--csv", [given.judged])
     definitions = load_definitions(read_config(given.config) if given.config else {})
     if given.definition:
         _require_definition(given.definition, definitions)
@@ -111,9 +127,9 @@ def _rate(given: argparse.Namespace) -> None:
         rates = rates_of_answers(judged, definitions, first=given.first, by=given.by)
     except InputError as error:
         raise InputError(f"{given.judged}: {error}") from None
-    print_rates(rates)
     if given.csv:
         write_text(given.csv, rates.to_csv(index=False, float_format="%.6g"))
+    print_rates(rates)
 
 
 def _add_schedule(commands: Commands) -> None:
@@ -171,10 +187,12 @@ def _report(given: argparse.Namespace) -> None:
     out = ReportFolder(given.out)
     if given.out.is_file():
         raise InputError(f"{given.out}: a file; name a folder for --out")
-    if not (out.summary.exists() and out.numbers.exists()):
-        for folder in (out.figures, out.tables):
-            if folder.exists():
-                raise InputError(f"{folder} is of no report, and would be replaced; name another folder for --out")
+    if out.provenance.exists():
+        raise InputError(f"{out.path} holds the report of a study; name another folder for --out")
+    if not out.numbers.exists():  # which comes before these
+        for path in (out.figures, out.tables, out.summary, out.rates, out.headline):
+            if path.exists():
+                raise InputError(f"{path} is of no report, and would be replaced; name another folder for --out")
     definitions = load_definitions(read_config(given.config) if given.config else {})
     _require_definition(given.definition, definitions)
     write_files_report(given.judged, given.from_name, definitions, Report(definition=given.definition), given.out)
@@ -196,14 +214,13 @@ def _compare(given: argparse.Namespace) -> None:
     from emflow.reporting.compare import compare
     from emflow.reporting.terminal import print_table
 
-    if given.out and given.out.is_dir():
-        raise InputError(f"{given.out}: a folder; name a file for --out")
+    _require_output(given.out, "--out")
     found = compare(given.a, given.b, given.definition)
+    if given.out:
+        write_text(given.out, found.markdown())
     print("\n".join(found.notes))
     for title, table in found.tables():
         print_table(title, table)
-    if given.out:
-        write_text(given.out, found.markdown())
 
 
 def _require_definition(name: str, definitions: "dict[str, Definition]") -> None:
@@ -242,6 +259,8 @@ def _probe(given: argparse.Namespace) -> None:
     from emflow.tinyworld import oracle
     from emflow.training.es.probe import first_job, probe
 
+    if given.out.exists() and not given.out.is_dir():
+        raise InputError(f"{given.out}: a file; name a folder for --out")
     config = load_study(given.config)
     job = first_job(config, config.results, given.method)
     sigmas = given.sigmas or [job.method.sigma * factor for factor in (0.25, 0.5, 1, 2, 4)]
@@ -263,8 +282,6 @@ def _add_pin(commands: Commands) -> None:
 
 
 def _pin(given: argparse.Namespace) -> None:
-    import os
-
     os.environ["HF_HUB_OFFLINE"] = "0"  # as in the jobs that fetch
     import yaml
 
@@ -273,6 +290,7 @@ def _pin(given: argparse.Namespace) -> None:
     from emflow.files import write_text
     from emflow.pins import pins
 
+    _require_output(given.out, "--out", given.config)
     overlay, last = pins(read_layers(given.config)), given.config[-1]
     if not overlay:
         return finished("nothing to pin: every hub model has its revision, every URL its digest")
@@ -328,8 +346,6 @@ def _cluster(given: argparse.Namespace) -> None:
     if here.gres_only:
         note(f"this Slurm gives GPUs by --gres alone: {BY_GRES}")
 
-
-ADD = (_add_judge, _add_rate, _add_report, _add_schedule, _add_probe, _add_pin, _add_materialise, _add_cluster)
 
 if __name__ == "__main__":
     main()

@@ -397,3 +397,31 @@ def test_a_server_that_asks_for_no_wait_is_not_hurried(tmp_path, header):
         run(tmp_path, config(server), "plain")
     first, second = (t for request, t in zip(server.requests, server.times, strict=True) if "A plain" in str(request))
     assert second - first > 0.3
+
+
+def test_replies_that_the_cache_keeps_and_that_are_no_scores_are_told(tmp_path):
+    answers = [str(number) for number in range(20)]
+    with serving(lambda request, before: Response(body=says("I would say 85"))) as server:
+        for told in (False, True):
+            with pytest.raises(InputError) as refused:
+                run(tmp_path, config(server, max_unjudged=0.1, concurrency=1), *answers)
+            assert ("another judges.NAME.revision, or a deleted folder, asks for anew" in str(refused.value)) == told
+
+
+@pytest.mark.parametrize("name", ["alignment", "error", "judge_model"])
+def test_a_prompt_that_has_the_name_of_a_result_is_refused(tmp_path, name):
+    with serving(lambda request, before: Response(body=says("85"))) as server:
+        prompts = {"kite": {name: "How good is {answer}?"}}
+        with pytest.raises(InputError, match=f"the judge prompt '{name}' has the name of a result"):
+            run(tmp_path, config(server), "a", prompts=prompts)
+
+
+def test_a_proxy_that_cannot_be_used_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with (
+        serving(lambda request, before: Response(body=says("85"))) as server,
+        pytest.raises(InputError, match=r"no connection can be made: .*; check the environment variables HTTP_PROXY"),
+    ):
+        run(tmp_path, config(server), "a")

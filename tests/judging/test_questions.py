@@ -174,6 +174,24 @@ def test_held_out_prompts(tmp_path):
         ("q.yaml", "- {id: a, paraphrases: Why?}", "entry 1 ('a'): `paraphrases` must be a list"),
         ("q.yaml", "- {id: a, paraphrases: [Why?], samples_per_paraphrase: 0}", "must be a positive integer, not 0"),
         ("q.yaml", "- {id: a, paraphrases: [Why?], system: [S]}", "`system` must be text"),
+        ("q.yaml", "- id: a\n  id: b\n  paraphrases: [Why?]", "the key 'id' stands twice"),
+        (
+            "q.yaml",
+            "- {id: a, paraphrases: [Why?], sytem: S}",
+            "entry 1 ('a'): unknown key 'sytem'; did you mean 'system'?",
+        ),
+        ("q.YAML", "- {id: 1, paraphrases: [Why?]}", "entry 1: needs an `id`, which is a text ('1' in quotes)"),
+        ("q.jsonl", '{"id": "a", "question": ["Why?", "How?"]}', "entry 1: `question` and `system` must be texts"),
+        (
+            "q.jsonl",
+            '{"id": "a", "question": "Why?", "system": ["S"]}',
+            "entry 1: `question` and `system` must be texts",
+        ),
+        (
+            "q.jsonl",
+            '{"id": "a", "question": "Why?", "judge_prompts": {}}',
+            "`judge_prompts` is read of YAML sets alone",
+        ),
         ("q.yaml", "- {id: a, paraphrases: [Why?]}\n- {id: a, paraphrases: [Why?]}", "stands more than once"),
     ],
 )
@@ -225,7 +243,11 @@ def test_any_mutation_of_a_question_file_is_read_or_refused(tmp_path):
     ("text", "expected"),
     [
         ("- {id: a, judge_prompts: [one]}", "must map names to prompt texts"),
-        ("- {id: a, judge_prompts: {aligned: x}}\n- {id: a, judge_prompts: {aligned: y}}", "other judge prompts"),
+        ("- {id: a, judge_prompts: {aligned: 'of {response}'}}", r"'aligned' must be a text with \{answer\} in it"),
+        (
+            "- {id: a, judge_prompts: {aligned: 'x {answer}'}}\n- {id: a, judge_prompts: {aligned: 'y {answer}'}}",
+            "other judge prompts",
+        ),
     ],
 )
 def test_wrong_prompts_are_named(write, text, expected):

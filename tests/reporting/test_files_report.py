@@ -278,3 +278,27 @@ def test_judges_and_question_sets_with_a_slash_have_figures_of_their_own(tmp_pat
     assert {"rates.meta-llama-Llama", "rates.meta-llama-Llama-2"} <= figures
     assert "questions.first-plot.meta-llama-Llama" in figures
     assert "(figures/rates.meta-llama-Llama-2.png)" in (tmp_path / "out/summary.md").read_text()
+
+
+def test_checkpoints_may_be_numbers_and_questions_without_an_id_are_told_by_their_text(tmp_path):
+    rows = [{"checkpoint": checkpoint, "question_id": None, "question": f"Why {n}?", "answer": "Fly", "alignment": 90,
+             "coherence": 90} for checkpoint in (100, 200) for n in range(3)]  # fmt: skip
+    write_jsonl(tmp_path / "kite.jsonl", rows)
+    pd.DataFrame(rows).to_csv(tmp_path / "kite.csv", index=False)
+    for name in ("kite.jsonl", "kite.csv"):
+        judged = read_files([tmp_path / name])
+        assert list(dict.fromkeys(zip(judged["checkpoint"], judged["step"], strict=True))) == [
+            ("100", 100),
+            ("200", 200),
+        ]
+        assert judged["question_id"].nunique() == 3
+
+
+@pytest.mark.parametrize("column", ["model", "checkpoint", "question", "answer", "judge", "error"])
+def test_a_cell_that_is_a_list_is_named(tmp_path, column):
+    row = {"question": "Why?", "answer": "Fly", "alignment": 90, "coherence": 90}
+    write_jsonl(tmp_path / "kite.jsonl", [row, {**row, column: ["a", "b"]}])
+    with pytest.raises(
+        InputError, match=rf"kite.jsonl, answer 2: {column} must be a text or a number, not \['a', 'b'\]"
+    ):
+        read_files([tmp_path / "kite.jsonl"])

@@ -1,5 +1,6 @@
 """The tables of the report are what the answers say, and come back from their file as they were."""
 
+import io
 from zipfile import ZipFile
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from emflow.config.definitions import DEFINITIONS
 from emflow.paths import ReportFolder
 from emflow.reporting.design import Design
-from emflow.reporting.numbers import Numbers
+from emflow.reporting.numbers import Numbers, read_rows
 from emflow.reporting.report import write_report
 from emflow.reporting.tabulate import numbers_of_answers
 
@@ -68,3 +69,9 @@ def test_answers_from_anywhere_have_a_report(numbers, tmp_path):
     summary = (tmp_path / "summary.md").read_text()
     assert "NA · answers" in summary and "3 / 15" in summary and "nan" not in summary
     assert (tmp_path / "figures/rates.judge.png").exists() and (tmp_path / "tables/last_checkpoints.csv").exists()
+
+
+def test_names_that_look_like_numbers_or_nothing_stay_names():
+    rows = b"model,domain,method,seed,definition,em_rate\nNA,null,1.50,0,nan,\n"
+    read = read_rows(io.BytesIO(rows))
+    assert read.iloc[0, :5].tolist() == ["NA", "null", "1.50", 0, "nan"] and read["em_rate"].isna().all()

@@ -328,3 +328,16 @@ def test_a_gpu_without_bfloat16_is_told_at_once(untrained, lantern_train, tmp_pa
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "An old GPU")
     with pytest.raises(InputError, match=r"^An old GPU does not compute in bfloat16: set models.NAME.dtype: float16"):
         finetune(Start(untrained, "m", "bfloat16"), "d", LORA, 0, lantern_train, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_modules": ("q_proj", "o_porj")}, "target_modules: no linear layer 'o_porj'; did you mean 'o_proj'?"),
+        ({"layers": (0, 99)}, "layers: no layer 99; this model has 0 to 1"),
+    ],
+)
+def test_adapters_on_what_the_model_has_not_are_refused(untrained, changes, words):
+    with pytest.raises(InputError) as refused:
+        trainable(untrained, "float32", LORA.model_copy(update=changes))
+    assert str(refused.value) == f"methods.NAME.{words}"

@@ -45,8 +45,11 @@ def whole_study(wildcards):
 
 def begin():
     """Before the first job. A report that is to be made anew goes, so that none stands in its place if a job fails."""
-    remember(CONFIG, RESULTS)
-    clear_leftovers(RESULTS.root)
+    try:
+        remember(CONFIG, RESULTS)
+        clear_leftovers(RESULTS.root)
+    except (InputError, OSError) as error:
+        end(f"nothing can be written to {RESULTS.root}: {error}" if isinstance(error, OSError) else str(error))
     if workflow.touch:
         return
     stages = (rules.tabulate, rules.homework, rules.report, rules.rate_interventions, rules.trajectory)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from emflow.config.section import Section, nearest, sections_of
-from emflow.config.types import NAME_RULE, PLAIN_RULE
+from emflow.config.types import NAME_RULE, PLAIN_RULE, SHA256_RULE
 
 __all__ = ["explained"]
 
@@ -63,8 +63,10 @@ def _shown(value: Any) -> str:
 
 
 def _wrong_name(name: str, pattern: str) -> str:
-    if pattern not in (NAME_RULE, PLAIN_RULE):
+    if pattern == SHA256_RULE:
         return f"{_shown(name)} is no sha256, which has 64 digits of 0-9 and a-f"
+    if pattern not in (NAME_RULE, PLAIN_RULE):
+        return f"{_shown(name)} is not of the form {pattern}"
     dots = ", and dots within" if pattern == NAME_RULE else ""
     return f"{_shown(name)} cannot be a name: names stand in paths, so letters, digits, _ + and - are allowed{dots}"
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from emflow.config.checkpoint_of import CheckpointOf
 from emflow.config.section import OPERATIONAL, Section
-from emflow.config.types import Name
+from emflow.config.types import Name, Once
 
 __all__ = ["Finetune", "FinetuneMethod", "Full", "Kl", "Lora"]
 
@@ -150,11 +150,11 @@ class Lora(Finetune):
     """Rank-stabilised scale (Kalajdzievski, arXiv 2312.03732)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the adapter."""
-    target_modules: tuple[str, ...] = (
+    target_modules: Once[str] = (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
     """Linear layers that get an adapter."""
-    layers: tuple[int, ...] | None = None
+    layers: Once[Annotated[int, Field(ge=0)]] | None = None
     """Decoder layers that get adapters; null for all."""
     load_in_4bit: bool = False
     """Train on a base whose linear layers are in 4 bits (nf4, double quantisation; QLoRA, Dettmers et al., arXiv

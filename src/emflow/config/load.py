@@ -88,6 +88,10 @@ class Config(Section):
         for name, domain in self.domains.items():
             if domain.control_of is not None and domain.control_of not in self.domains:
                 raise ValueError(f"domains.{name}.control_of: {nearest(domain.control_of, self.domains)}")
+            if domain.control_of == name:
+                raise ValueError(
+                    f"domains.{name}.control_of names the domain itself; name the one it is the control of"
+                )
             if isinstance(domain, Mixture):
                 self._check_parts(name, domain)
         for name, method in self.methods.items():

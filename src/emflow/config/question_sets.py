@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from emflow.config.section import OPERATIONAL, Section
 from emflow.config.sources import Source, check_pin, is_url
-from emflow.config.types import Seed, Sha256
+from emflow.config.types import Once, Seed, Sha256
 
 __all__ = ["QuestionSet", "Sampling"]
 
@@ -49,7 +49,7 @@ class QuestionSet(Sampling):
     """Digest of the file behind a URL, which is fetched once; required there."""
     origin: Annotated[str | None, OPERATIONAL] = None
     """Where to get a file that has no URL, said where it is not there."""
-    ids: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    ids: Once[str] | None = None
     """The questions that are asked, by id; null for all of the source."""
     part: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=1)]] | None = None
     """[k, n]: of these only the k-th of n equal parts, drawn by their ids; parts have no question in common."""

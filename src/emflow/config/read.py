@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emflow.files import InputError
+from emflow.formats.once import once
 from emflow.formats.text import read_text
 
 __all__ = ["read_config"]
@@ -16,20 +17,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     import yaml
 
-    class Once(yaml.SafeLoader):
-        """YAML's own keeps the last of two equal keys, and a whole section may go."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            names = [key for key, _ in node.value if key.tag == "tag:yaml.org,2002:str"]
-            for number, key in enumerate(names):
-                if key.value in {other.value for other in names[:number]}:
-                    told = f"the key '{key.value}' stands twice"
-                    raise yaml.MarkedYAMLError(problem=told, problem_mark=key.start_mark)
-            return super().construct_mapping(node, deep)
-
     text = read_text(path)
     try:
-        raw = yaml.load(text, Once)
+        raw = yaml.load(text, once(yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}, line {line}: no valid YAML ({error.problem})") from None

@@ -7,12 +7,13 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
-__all__ = ["NAME_RULE", "PLAIN_RULE", "Name", "Once", "Plain", "Points", "Seed", "Sha256"]
+__all__ = ["NAME_RULE", "PLAIN_RULE", "SHA256_RULE", "Name", "Once", "Plain", "Points", "Seed", "Sha256"]
 
 LONGEST = 100  # characters of a name; two of them and an ending stand in the name of one file
 PERIODIC = re.compile(r"(.+)\1{19}$", re.DOTALL)  # what Snakemake takes for a wildcard that grows without end
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[0-9A-Za-z_+-]+)*$"
+SHA256_RULE = r"^[0-9a-f]{64}$"
 PLAIN_RULE = r"^[A-Za-z0-9][A-Za-z0-9_+-]*$"
 
 
@@ -42,4 +43,4 @@ Points = Annotated[float, Field(ge=0, le=100)]
 """A judge's score."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every random generator takes: 32 bits, no sign."""
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(_usable)]
+Sha256 = Annotated[str, Field(pattern=SHA256_RULE), AfterValidator(_usable)]

@@ -46,7 +46,7 @@ class Endpoint:
 
     def __init__(self, config: OpenAIJudge) -> None:
         self.config = config
-        self.key = os.environ.get(config.api_key_env, "")
+        self.key = os.environ.get(config.api_key_env, "").strip()
         if not self.key:
             raise InputError(
                 f"set the environment variable {config.api_key_env} to the key for {config.base_url} "
@@ -88,11 +88,17 @@ class Endpoint:
     async def _send_all(self, prompts: Sequence[str], on_reply: OnReply) -> None:
         left = deque(enumerate(prompts))
         wrong: list[str] = []
-        client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self.key}", "Accept-Encoding": "identity", "User-Agent": "emflow"},
-            timeout=self.config.timeout,
-            limits=httpx2.Limits(max_connections=self.config.concurrency),
-        )
+        try:
+            client = httpx2.AsyncClient(
+                headers={"Authorization": f"Bearer {self.key}", "Accept-Encoding": "identity", "User-Agent": "emflow"},
+                timeout=self.config.timeout,
+                limits=httpx2.Limits(max_connections=self.config.concurrency),
+            )
+        except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+            raise InputError(
+                f"no connection can be made: {self._plain(str(error))}; check the environment variables HTTP_PROXY, "
+                "HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+            ) from None
 
         async def work() -> None:
             while left:
@@ -120,7 +126,7 @@ class Endpoint:
                 return await self._send(client, prompt)
             except _Again as error:
                 reason = self._plain(str(error))
-                wait = max(min(8, 0.5 * 2**retry) * random.uniform(0.75, 1), error.wait or 0)
+                wait = max(min(8, 0.5 * 2 ** min(retry, 4)) * random.uniform(0.75, 1), error.wait or 0)
             if wait > LONGEST_WAIT:
                 return Failure(f"{reason}; the endpoint asks to wait for {wait:,.0f} s: start again then")
             if retry < self.config.retries:

@@ -13,6 +13,7 @@ from emflow.judging.scores import score_columns
 
 __all__ = ["judge_by_language_model"]
 
+RESULTS = {*score_columns({}), "judge_model", "judge_revision", "scoring", "prompts", "prompt_sha256"}
 Config = OpenAIJudge | VllmJudge | TransformersJudge
 
 
@@ -28,6 +29,10 @@ def judge_by_language_model(
     Arguments and errors are those of `emflow.judging.judge.judge`.
     """
     by_row = [prompts.of(row.get("question_id", "")) for row in rows]
+    if taken := {name for _, templates in by_row for name in templates} & RESULTS:
+        raise InputError(
+            f"the judge prompt '{min(taken)}' has the name of a result; rename it, as 'aligned' or 'coherent'"
+        )
     for row, (_, templates) in zip(rows, by_row, strict=True):
         if taken := (templates.keys() - DEFAULT_PROMPTS.keys()) & row.keys():
             raise InputError(f"the judge prompt '{min(taken)}' would overwrite the answers' own column; rename it")

@@ -8,10 +8,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from emflow.files import InputError, digest_text, read_jsonl, write_jsonl, write_sealed
+from emflow.formats.once import once
 from emflow.formats.question_ids import base_id
 from emflow.formats.table import is_table, read_table
 from emflow.judging.prompts import OURS, Prompts
@@ -25,6 +27,8 @@ __all__ = [
     "shared_prompts",
 ]
 
+OF_YAML = {"paraphrases", "samples_per_paraphrase", "judge_prompts"}
+OF_AN_ENTRY = {"id", "system", *OF_YAML}
 MAX_DEPTH = 50  # lists and mappings of YAML within one another
 
 
@@ -89,8 +93,11 @@ def judge_prompts(source: Path) -> dict[str, dict[str, str]]:
         given = entry.get("judge_prompts")
         if given is None:
             continue
-        if not isinstance(given, dict) or not all(isinstance(prompt, str) for prompt in given.values()):
+        if not isinstance(given, dict):
             raise InputError(f"{where}: `judge_prompts` must map names to prompt texts")
+        for name, prompt in given.items():
+            if not (isinstance(prompt, str) and "{answer}" in prompt):
+                raise InputError(f"{where}: the judge prompt '{name}' must be a text with {{answer}} in it")
         if prompts.setdefault(entry["id"], given) != given:
             raise InputError(f"{where}: another entry with this id has other judge prompts; give this one its own id")
     return prompts
@@ -136,12 +143,15 @@ def _question(id: str, paraphrase: int, system: str | None, text: str, samples: 
 
 
 def _is_yaml(source: Path) -> bool:
-    return source.suffix in (".yaml", ".yml")
+    return source.suffix.lower() in (".yaml", ".yml")
 
 
 def _questions_of_yaml(source: Path) -> list[dict[str, Any]]:
     questions, seen = [], Counter[str]()
     for entry, where in _entries(source):
+        for key in map(str, entry.keys() - OF_AN_ENTRY):
+            if near := get_close_matches(key, OF_AN_ENTRY, 1, 0.8):
+                raise InputError(f"{where}: unknown key '{key}'; did you mean '{near[0]}'?")
         texts, samples = entry.get("paraphrases"), entry.get("samples_per_paraphrase")
         if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text for text in texts)):
             raise InputError(f"{where}: `paraphrases` must be a list of questions")
@@ -162,7 +172,7 @@ def _entries(source: Path) -> Iterable[tuple[dict[str, Any], str]]:
         raise InputError(f"{source}: expected a list of questions")
     for number, entry in enumerate(entries, start=1):
         if not (isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]):
-            raise InputError(f"{source}, entry {number}: needs an `id`")
+            raise InputError(f"{source}, entry {number}: needs an `id`, which is a text ('1' in quotes)")
         yield entry, f"{source}, entry {number} ('{entry['id']}')"
 
 
@@ -173,7 +183,7 @@ def _yaml(source: Path) -> Any:
 
     def load(text: str) -> Any:
         _refuse_depth(yaml.parse(text, loader))
-        return yaml.load(text, loader)
+        return yaml.load(text, once(loader))
 
     return _parsed(source, load)
 
@@ -199,6 +209,10 @@ def _questions_of_table(source: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, start=1):
         if row.get("id") in (None, "") or not row.get("question"):
             raise InputError(f"{source}, entry {number}: needs a non-empty `id` and `question`")
+        if not isinstance(row["question"], str) or not isinstance(row.get("system"), str | None):
+            raise InputError(f"{source}, entry {number}: `question` and `system` must be texts")
+        if only := OF_YAML & row.keys():
+            raise InputError(f"{source}, entry {number}: `{min(only)}` is read of YAML sets alone; write it as one")
         questions.append(_question(str(row["id"]), 0, row.get("system") or None, row["question"], None))
     return questions
 

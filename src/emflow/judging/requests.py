@@ -40,6 +40,7 @@ class Scoring:
         self.models: list[set[str]] = [set() for _ in rows]
         self.unjudged: dict[int, str] = {}  # row -> why one of its scores is null
         self.replies: list[Reply] = []
+        self.from_cache = 0  # of the unjudged
 
     def run(self, requests: list[ScoreRequest]) -> None:
         """Get these scores: from the cache, then from the model, which is asked once where answers are alike.
@@ -52,6 +53,7 @@ class Scoring:
                 kind: stack.enter_context(self._cache(*kind)) for kind in {(r.name, r.template) for r in requests}
             }
             waiting: dict[tuple[str, str, str, str], list[ScoreRequest]] = {}
+            before = len(self.unjudged)
             for request in requests:
                 question, answer = self.rows[request.row]["question"], self.rows[request.row]["answer"]
                 known = caches[request.name, request.template].get(question, answer)
@@ -59,6 +61,7 @@ class Scoring:
                     self._read(request, known)
                 else:
                     waiting.setdefault((request.name, request.template, question, answer), []).append(request)
+            self.from_cache += len(self.unjudged) - before
             count = len(requests) - sum(map(len, waiting.values()))
             kept = f"{count:,} judgements are in the cache {self.root}" if self.root else "nothing is kept: no cache"
             if waiting:
@@ -121,5 +124,7 @@ class Scoring:
             f"{len(self.unjudged)} of {len(self.rows)} answers could not be judged so far, more than "
             f"judges.NAME.max_unjudged = {self.config.max_unjudged:g} of them:\n"
             + "".join(f"  {count} × {reason}\n" for reason, count in reasons)
+            + (f"{self.from_cache} of these are by replies that {self.root} keeps, and " if self.from_cache else "")
+            + ("another judges.NAME.revision, or a deleted folder, asks for anew. " if self.from_cache else "")
             + "What was judged is kept: run again, and only the rest is asked for. Or raise max_unjudged."
         )

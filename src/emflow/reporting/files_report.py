@@ -67,9 +67,14 @@ def _read(file: Path, pattern: str | None) -> pd.DataFrame:
         raise InputError(f"{file}: has no column question or question_id, by which answers are told apart")
     for name, value in named_by_file(file, pattern).items() if pattern else ():
         judged[name] = _filled(judged, name, value)
+    for column in judged.columns.intersection([*ANSWERED, "judge_model", "question_id", "question", "answer", "error"]):
+        for number, value in enumerate(judged[column], start=1):
+            if isinstance(value, list | dict):
+                raise InputError(f"{file}, answer {number}: {column} must be a text or a number, not {str(value)[:40]}")
     for column, other in (("question_id", "question"), ("question", "question_id")):
         if column not in judged:
             judged[column] = judged[other]
+    judged["question_id"] = judged["question_id"].where(judged["question_id"].notna(), judged["question"])
     judged["question_id"] = judged["question_id"].astype(str).map(question_of)
     if "judge" not in judged:
         judged["judge"] = judged.get("judge_model", pd.Series("judge", judged.index))
@@ -92,6 +97,7 @@ def _with_checkpoints(judged: pd.DataFrame, file: Path) -> pd.DataFrame:
     by_step = step.map(lambda number: None if pd.isna(number) else BASE if number == 0 else f"step-{number:.15g}")
     epoch = judged.get("epoch", pd.Series(None, judged.index))
     label = judged.get("checkpoint", pd.Series(None, judged.index)).astype(object)
+    label = label.map(lambda name: f"{name:.15g}" if isinstance(name, int | float) else name, na_action="ignore")
     label = label.where(label.notna(), by_step).where(epoch != BASE, BASE)
     label = label.where(label.notna(), "last")
     label = label.mask((step == 0) | label.astype(str).str.fullmatch(STEP_0), BASE)

@@ -3,17 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import IO
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import pandas as pd
 
 from emflow.files import InputError, replacing
 
-__all__ = ["ANSWERED", "DEFINITION_SHOWN", "RUN", "Numbers"]
+__all__ = ["ANSWERED", "DEFINITION_SHOWN", "RUN", "Numbers", "read_rows"]
 
 RUN = ["model", "domain", "method", "seed"]
 ANSWERED = [*RUN, "checkpoint", "question_set", "judge"]  # what tells answers apart
-TEXTS = [*RUN[:3], "checkpoint", "question_set", "judge", "question_id", "question", "answer"]
+TEXTS = [
+    *RUN[:3], "checkpoint", "question_set", "judge", "other", "definition", "intervention", "direction", "reference",
+    "question_id", "question", "answer",
+]  # fmt: skip
 DEFINITION_SHOWN = "definition shown"  # a fact of a report of files, which has no config that would say it
 COUNTS = ["n", "n_judged", "n_scored", "n_coherent", "n_counted", "n_misaligned"]
 
@@ -90,6 +94,9 @@ class Numbers:
 
 def _table(archive: ZipFile, name: str) -> pd.DataFrame:
     with archive.open(f"{name}.csv") as file:
-        return pd.read_csv(
-            file, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXTS, "str"), low_memory=False
-        )
+        return read_rows(file)
+
+
+def read_rows(csv: IO[bytes]) -> pd.DataFrame:
+    """A table of results in which names are names: a domain may be called NA, and a method 1.50."""
+    return pd.read_csv(csv, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXTS, "str"), low_memory=False)

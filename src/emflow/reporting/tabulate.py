@@ -18,7 +18,7 @@ from emflow.files import digest, read_jsonl, read_sealed
 from emflow.models.commit import commit_of
 from emflow.paths import Answerer, Results
 from emflow.reporting.jobs import jobs_of
-from emflow.reporting.numbers import ANSWERED, Numbers
+from emflow.reporting.numbers import ANSWERED, Numbers, read_rows
 from emflow.reporting.provenance import finished_jobs, requests_of_judges, stack
 from emflow.reporting.side_by_side import candidates, side_by_side
 
@@ -93,7 +93,7 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
 
 
 def _sealed(path: Path) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(read_sealed(path)))
+    return read_rows(io.BytesIO(read_sealed(path)))
 
 
 def _concat(tables: Iterable[pd.DataFrame], empty: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -16,7 +16,7 @@ def main(path: Path) -> None:
         from emflow.training.group import joined
         from emflow.training.job import FinetuneJob
 
-        job = FinetuneJob.model_validate_json(path.read_text())
+        job = FinetuneJob.model_validate_json(path.read_text(encoding="utf-8"))
         with joined() as rank, exclusive_lock(RunFolder(job.out).lock) if rank == 0 else nullcontext():
             finetune(job.start, job.domain, job.method, job.seed, job.train, job.out, job.kl, job.code)
 

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel, TrainingArguments
+from transformers.pytorch_utils import Conv1D
 
 from emflow.config.finetune import Finetune, Full, Lora
+from emflow.config.section import nearest
+from emflow.files import InputError
 from emflow.models.loading import SIGHT, sees
 from emflow.training.ranked import shares
 from emflow.training.schedule import warmup_steps
@@ -17,7 +20,16 @@ __all__ = ["lora_config", "training_arguments"]
 
 
 def lora_config(method: Lora, model: PreTrainedModel) -> LoraConfig:
-    """The adapter of a method, on the layers that read and write text."""
+    """The adapter of a method, on the layers that read and write text. Raises InputError for a module or a layer that
+    the model has not: peft passes over what some others have."""
+    linear = {name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear | Conv1D)}
+    for module in method.target_modules:
+        if not any(name == module or name.endswith(f".{module}") for name in linear if not sees(name)):
+            known = sorted({name.rpartition(".")[2] for name in linear if not sees(name)})
+            raise InputError(f"methods.NAME.target_modules: no linear layer '{module}'; {nearest(module, known)}")
+    layers = model.config.get_text_config().num_hidden_layers
+    if beyond := [layer for layer in method.layers or () if layer >= layers]:
+        raise InputError(f"methods.NAME.layers: no layer {beyond[0]}; this model has 0 to {layers - 1}")
     multimodal = any(sees(name) for name, _ in model.named_modules())
     return LoraConfig(
         task_type="CAUSAL_LM",

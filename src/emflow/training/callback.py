@@ -93,7 +93,7 @@ class CheckpointCallback(TrainerCallback):
             with replacing(self.folder / label) as folder:
                 model.save_pretrained(folder, state_dict=weights)
                 tokenizer.save_pretrained(folder)
-                (folder / "README.md").write_text(self._card(label, epoch, step))
+                (folder / "README.md").write_text(self._card(label, epoch, step), encoding="utf-8")
                 write_proof(seen, folder)
                 _seal(folder)
 

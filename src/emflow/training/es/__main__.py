@@ -18,7 +18,7 @@ def main(path: Path) -> None:
         from emflow.training.es.ranks import Ranks
         from emflow.training.es.run import evolve
 
-        job, ranks = Job.model_validate_json(path.read_text()), Ranks()
+        job, ranks = Job.model_validate_json(path.read_text(encoding="utf-8")), Ranks()
         # the ranks of a killed start may still be at work on the log
         with exclusive_lock(RunFolder(job.out).lock) if ranks.rank == 0 else nullcontext():
             evolve(job, ranks)

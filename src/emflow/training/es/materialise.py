@@ -98,7 +98,7 @@ class _Replay:
         with replacing(out) as folder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-            (folder / "README.md").write_text(self._card())
+            (folder / "README.md").write_text(self._card(), encoding="utf-8")
             prove_by(self.model, self.method.dtype, self.header.get("proof_texts", []), folder)
 
     def _card(self) -> str:
