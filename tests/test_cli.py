@@ -305,7 +305,7 @@ def test_a_report_that_was_killed_is_made_again(tmp_path, monkeypatch):
     assert (tmp_path / "out/summary.md").exists()
 
 
-@pytest.mark.parametrize(("encoding", "ended"), [("ascii", 0), ("utf-8", 0)])
+@pytest.mark.parametrize(("encoding", "ended"), [("ascii", 0), ("utf-8", 1)])
 def test_a_terminal_of_another_alphabet_and_who_stops_reading_are_no_errors(answered, encoding, ended):
     write_jsonl(Path("fine.jsonl"), [ROWS["fine.jsonl"]])
     command = [sys.executable, "-m", "emflow.cli", "rate", "fine.jsonl", "--csv", "rates.csv"]

@@ -74,7 +74,8 @@ def _read(file: Path, pattern: str | None) -> pd.DataFrame:
     for column, other in (("question_id", "question"), ("question", "question_id")):
         if column not in judged:
             judged[column] = judged[other]
-    judged["question_id"] = judged["question_id"].where(judged["question_id"].notna(), judged["question"])
+    unnamed = judged["question_id"].isna() | (judged["question_id"] == "")
+    judged["question_id"] = judged["question_id"].mask(unnamed, judged["question"])
     judged["question_id"] = judged["question_id"].astype(str).map(question_of)
     if "judge" not in judged:
         judged["judge"] = judged.get("judge_model", pd.Series("judge", judged.index))
