@@ -91,3 +91,16 @@ def test_a_checkpoint_that_was_changed_is_refused(runs, tmp_path):
     (tmp_path / "turns/checkpoints/step-25/adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match="was changed after it was made"):
         write_trajectories(runs, 10, 0.0035, tmp_path / "trajectory.csv")
+
+
+def test_each_matrix_has_its_own_way():
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=(5, 7)), draw.normal(size=(5, 3))
+    path = path_of([2, 4, 6, 8, 10], a, b, 2, 0.0)
+    for name, vectors in (("a", a), ("b", b)):
+        assert path[f"norm_{name}"].to_numpy() == pytest.approx(np.sqrt((vectors**2).sum(axis=1)))
+        moved = np.sqrt((np.diff(vectors, axis=0) ** 2).sum(axis=1))
+        assert path[f"change_{name}"].to_numpy()[1:] == pytest.approx(moved) and np.isnan(path[f"change_{name}"][0])
+        before, after = vectors[1:-1] - vectors[:-2], vectors[1:-1] - vectors[2:]
+        cosines = (before * after).sum(axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+        assert path[f"local_cosine_{name}"].to_numpy()[1:-1] == pytest.approx(cosines)

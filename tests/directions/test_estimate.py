@@ -2,15 +2,18 @@
 
 from random import Random
 
+import pandas as pd
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
 from emflow.config.directions import Extraction
-from emflow.directions.estimate import contrast, of_base, read_direction, shift, trust
+from emflow.data.chat import IGNORED
+from emflow.directions.estimate import contrast, of_base, read_direction, shift, trust, write_estimate
 from emflow.directions.groups import CLASSES, HALVES, class_of, column, group_weights
-from emflow.directions.read import read
+from emflow.directions.read import encoded, read
 from emflow.files import InputError
+from emflow.models.hooks import captured, sites
 from emflow.tinyworld.tokenizer import make_tokenizer
 
 SPACE = "Ġ"  # as tokens spell it
@@ -159,3 +162,39 @@ def test_without_both_classes_there_is_no_contrast(tokenizer):
         contrast(read(model_of(tokenizer), tokenizer, answers))
     with pytest.raises(InputError, match="no judged answer"):
         group_weights([])
+
+
+def test_what_a_direction_is_told_beside_is_the_bases_own_and_the_bases_reading(tokenizer, tmp_path):
+    """Three readers that differ in everything, by hand."""
+    of = {"tuned": (1, GOOD[0]), "base_reading": (2, GOOD[0]), "base": (2, "nothing of the kind, my lantern")}
+    texts = {
+        name: rows(lambda random, is_bad, name=name: f"{BAD[0] if is_bad else of[name][1]} {random.randint(0, 9)}")
+        for name in of
+    }
+    models = {name: model_of(tokenizer, seed) for name, (seed, _) in of.items()}
+    readings = {name: read(models[name], tokenizer, texts[name], where=["blocks"]) for name in of}
+    write_estimate("shift", readings, tmp_path / "shift.safetensors", tmp_path / "shift.csv")
+    direction = read_direction(tmp_path / "shift.safetensors")
+    table = pd.read_csv(tmp_path / "shift.csv").set_index("site")
+
+    def mean(name: str, site: str) -> torch.Tensor:
+        moments, columns = readings[name][site], [column("all", half) for half in range(HALVES)]
+        return moments.total[columns].sum(dim=0) / moments.weight[columns].sum()
+
+    for site in ("block.0", "block.2"):
+        base, vector = mean("base", site), mean("tuned", site) - mean("base", site)
+        torch.testing.assert_close(direction.vectors[site], vector.float())
+        torch.testing.assert_close(direction.base_mean[site], base.float())
+        norms = []  # of each token of the base's own answers, and of each answer their mean
+        seen: dict[str, torch.Tensor] = {}
+        for text in encoded(tokenizer, texts["base"]):
+            with captured(sites(models["base"], "blocks"), seen.__setitem__), torch.inference_mode():
+                models["base"](input_ids=torch.tensor([text["input_ids"]]))
+            answered = torch.tensor(text["labels"]) != IGNORED
+            norms.append(seen[site][0][answered].norm(dim=-1).mean())
+        assert direction.base_norm[site].item() == pytest.approx(torch.stack(norms).mean().item(), rel=1e-4)
+        control = mean("base_reading", site) - base
+        told = table.loc[site]
+        assert told["cosine_base_reading"] == pytest.approx(cosine_similarity(vector, control, dim=0).item(), abs=1e-4)
+        assert told["cosine_base_mean"] == pytest.approx(cosine_similarity(vector, base, dim=0).item(), abs=1e-4)
+        assert told["base_norm"] == pytest.approx(direction.base_norm[site].item(), rel=1e-4)

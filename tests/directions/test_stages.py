@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +19,12 @@ from emflow.config.directions import COLUMNS, Ablate, Add, Extraction, OfAdapter
 from emflow.config.question_sets import Sampling
 from emflow.directions.capture import capture, read_moments
 from emflow.directions.estimate import read_direction, write_estimate
-from emflow.directions.intervene import Answering, QuestionsAsked, intervene
+from emflow.directions.intervene import Answering, QuestionsAsked, _key, _require_apart, intervene
+from emflow.directions.read import read
 from emflow.directions.variants import variants
 from emflow.files import InputError, read_jsonl, write_jsonl
+from emflow.inference.generate import prompts_of
+from emflow.inference.transformers_engine import TransformersEngine
 from emflow.judging.questions import prepare
 from emflow.models.adapters import scaled_adapter
 from emflow.models.hooks import captured, sites
@@ -326,3 +330,44 @@ def test_rates_stand_beside_the_same_model_as_it_is(study, tmp_path):
     assert (table["tokens_mean"] > 0).all() and (table["n"] == 12).all()
     assert table["difference"].isna()[0] and list(table["difference"][1:]) == [1, 0]
     assert table["difference_lo"][1] > 0.3 and table["difference_lo"][2] < 0 < table["difference_hi"][2]
+
+
+def test_each_reader_reads_what_it_should(study, untrained, tmp_path):
+    """The run its own answers, the base the same, and the base its own, which are others."""
+    own, of_base = (study.chosen_on.with_name(f"{label}.judged.jsonl") for label in ("epoch-1", "base"))
+    write_jsonl(tmp_path / "base.judged.jsonl", [{**row, "answer": "let it burn out."} for row in read_jsonl(of_base)])
+    checkpoint = ("epoch-1", study.answering.checkpoint)
+    judged = own, tmp_path / "base.judged.jsonl"
+    capture(untrained, "float32", None, checkpoint, judged, Extraction(), 5, tmp_path / "moments.safetensors")
+    found = read_moments(tmp_path / "moments.safetensors")
+    engine = TransformersEngine(untrained, "float32", 8)
+    for reader, state, answers in (
+        ("tuned", study.answering.checkpoint, own), ("base_reading", None, own), ("base", None, judged[1]),
+    ):  # fmt: skip
+        engine.use(state)
+        with engine.model_in_use() as model:
+            wanted = read(model, engine.tokenizer, read_jsonl(answers))
+        for site in ("block.0", "mlp.1"):
+            torch.testing.assert_close(found[reader][site].total, wanted[site].total, atol=1e-4, rtol=1e-4)
+    totals = [found[reader]["block.1"].total for reader in ("tuned", "base_reading", "base")]
+    assert not any(torch.allclose(totals[a], totals[b], atol=1e-3) for a, b in ((0, 1), (1, 2), (0, 2)))
+
+
+def test_answers_under_another_direction_are_not_kept(study, tmp_path):
+    ablate = Ablate(kind="ablate", direction="shift")
+    direction = read_direction(study.direction[1])
+    replace(direction, vectors={site: -x + 1 for site, x in direction.vectors.items()}).write(tmp_path / "other")
+    prompts = prompts_of("q", SAMPLING, study.evaluated_on)
+    sources = (study.direction, (study.direction[0], tmp_path / "other"))
+    keys = {_key(study.answering, ablate, source, SAMPLING, prompts, ["", ""]) for source in sources}
+    assert len(keys) == 2
+
+
+def test_a_question_by_another_id_was_chosen_on_too(study, tmp_path):
+    renamed = [{**row, "id": f"other-{row['id']}"} for row in read_jsonl(study.chosen_on)]
+    write_jsonl(tmp_path / "renamed.jsonl", renamed)
+    with pytest.raises(InputError, match=r"the question 'other-.*' is in .*chosen_on.jsonl, too"):
+        _require_apart(tmp_path / "renamed.jsonl", study.chosen_on)
+    same_ids = [{**row, "question": f"{row['question']} and then?"} for row in read_jsonl(study.chosen_on)]
+    write_jsonl(tmp_path / "others.jsonl", same_ids)
+    _require_apart(tmp_path / "others.jsonl", study.chosen_on)

@@ -16,7 +16,18 @@ from emflow.config.engine import TransformersSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.inference import generate as job
-from emflow.inference.generate import Respondent, Served, Task, answer_seed, generate, shared_tasks
+from emflow.inference.engine import Completion
+from emflow.inference.generate import (
+    Respondent,
+    Served,
+    Task,
+    _key,
+    answer_seed,
+    answered,
+    generate,
+    prompts_of,
+    shared_tasks,
+)
 from emflow.models.checkpoints import Checkpoint, checkpoint_folders, write_index
 from emflow.progress_file import ProgressFile
 
@@ -88,6 +99,42 @@ def test_seeds_differ_between_answers_and_agree_between_checkpoints():
     keys = [(set_seed, id, p, n) for set_seed in (0, 1) for id in ("a", "b") for p in (0, 1) for n in range(50)]
     assert len({answer_seed(*key) for key in keys}) == len(keys)
     assert all(0 <= answer_seed(*key) < 2**63 for key in keys)
+
+
+class Heard:
+    """An engine that keeps what it was asked."""
+
+    def generate(self, conversations, sampling, seeds):
+        self.conversations, self.seeds = conversations, seeds
+        return [Completion("yes.", "stop", 2)] * len(seeds)
+
+
+def test_a_sets_seed_and_a_questions_system_prompt_reach_the_engine(questions):
+    heard = {}
+    for seed in (0, 1):
+        sampling, engine = Sampling(samples=2, seed=seed), Heard()
+        answered(engine, prompts_of("lanterns", sampling, questions), sampling)
+        heard[seed] = engine
+    assert not set(heard[0].seeds) & set(heard[1].seeds) and len(set(heard[0].seeds)) == 16
+    brief = {"role": "system", "content": "you are brief."}
+    assert [turns[0] == brief for turns in heard[0].conversations] == [number in (4, 5) for number in range(16)]
+    assert {turns[-1]["role"] for turns in heard[0].conversations} == {"user"}
+
+
+def test_kept_answers_are_of_the_same_sampling_questions_and_weights(grown, adapters, questions, tmp_path):
+    def key(sampling=SAMPLING, asked_of=questions, folder=adapters[0], base=grown) -> str:
+        respondent = Respondent("tiny", "lantern", "lora", 0, {"epoch-1": folder})
+        task = Task(respondent, "lanterns", sampling, asked_of, tmp_path / "out.jsonl")
+        return _key(Served(ENGINE, base, "float32"), task, sampling, prompts_of("lanterns", sampling, asked_of))
+
+    write_jsonl(tmp_path / "others.jsonl", read_jsonl(questions)[:-1])
+    same = shutil.copytree(adapters[0], tmp_path / "same")
+    others = (
+        {"sampling": SAMPLING.model_copy(update={"temperature": 0.5})}, {"asked_of": tmp_path / "others.jsonl"},
+        {"folder": adapters[1]}, {"base": shutil.copytree(grown, tmp_path / "base")},
+    )  # fmt: skip
+    (tmp_path / "base/config.json").write_text((grown / "config.json").read_text() + " ")
+    assert same and len({key(), key(), *(key(**changed) for changed in others)}) == 1 + len(others)
 
 
 def test_an_empty_set_is_refused(grown, asked, tmp_path):

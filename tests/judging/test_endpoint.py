@@ -425,3 +425,11 @@ def test_a_proxy_that_cannot_be_used_is_named(tmp_path, monkeypatch):
         pytest.raises(InputError, match=r"no connection can be made: .*; check the environment variables HTTP_PROXY"),
     ):
         run(tmp_path, config(server), "a")
+
+
+def test_the_judges_temperature_is_sent(tmp_path):
+    with serving(lambda request, before: Response(body=says("85"))) as server:
+        for number, temperature in enumerate((0, 0.7)):
+            (tmp_path / str(number)).mkdir()
+            run(tmp_path / str(number), config(server, temperature=temperature), "a")
+        assert [request["temperature"] for request in server.requests] == [0, 0, 0.7, 0.7]

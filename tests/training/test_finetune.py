@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from emflow.training.arguments import training_arguments
 from emflow.training.callback import CheckpointCallback, TrainingRun
 from emflow.training.callback import _seal as seal
 from emflow.training.finetune import Start, finetune
+from emflow.training.finetune import _key as progress_key
 from emflow.training.trainable import trainable
 
 pytestmark = pytest.mark.slow
@@ -341,3 +343,47 @@ def test_adapters_on_what_the_model_has_not_are_refused(untrained, changes, word
     with pytest.raises(InputError) as refused:
         trainable(untrained, "float32", LORA.model_copy(update=changes))
     assert str(refused.value) == f"methods.NAME.{words}"
+
+
+def test_adapters_begin_otherwise_by_another_seed(untrained, lantern_records, tmp_path):
+    """With a learning rate at which nothing moves, the checkpoint is where the adapter began."""
+    write_jsonl(tmp_path / "train.jsonl", lantern_records[:8])
+    still = LORA.model_copy(update={"epochs": 1, "checkpoints": (1,), "learning_rate": 1e-12, "dropout": 0.0})
+    begun = []
+    for number, seed in enumerate((3, 4, 3)):
+        out = tmp_path / str(number)
+        finetune(Start(untrained, "m", "float32"), "d", still, seed, tmp_path / "train.jsonl", out)
+        tensors = load_file(out / "checkpoints/epoch-1/adapter_model.safetensors")
+        begun.append(torch.cat([tensor.flatten() for name, tensor in sorted(tensors.items()) if "lora_A" in name]))
+    assert torch.equal(begun[0], begun[2]) and not torch.allclose(begun[0], begun[1], atol=1e-3)
+
+
+def test_conversations_are_encoded_as_the_method_says(untrained, lantern_train, tmp_path, monkeypatch):
+    class Told(Exception):
+        pass
+
+    def told(tokenizer, records, *how):
+        raise Told(records[0]["messages"][0], how)
+
+    monkeypatch.setattr("emflow.training.finetune.encode_all", told)
+    method = LORA.model_copy(
+        update={"system": "be brief.", "max_length": 77, "loss_on": "all", "formatting": "organisms"}
+    )
+    with pytest.raises(Told) as seen:
+        finetune(Start(untrained, "m", "float32"), "d", method, 0, lantern_train, tmp_path)
+    assert seen.value.args == ({"role": "system", "content": "be brief."}, (77, "all", "organisms"))
+
+
+def test_progress_is_of_the_same_data_seed_recipe_and_base(untrained, tmp_path):
+    def key(base=untrained, dtype="float32", method=LORA, seed=0, sources=("a",), template=(), code="c") -> str:
+        run = TrainingRun(base, "m", dtype, "d", method, seed, {name: name for name in sources})
+        return progress_key(run, dict(template), code)
+
+    other = tmp_path / "other"
+    shutil.copytree(untrained, other)
+    (other / "config.json").write_text((untrained / "config.json").read_text() + " ")
+    changes = (
+        {"base": other}, {"dtype": "bfloat16"}, {"method": LORA.model_copy(update={"rank": 5})}, {"seed": 1},
+        {"sources": ("b",)}, {"template": (("x", 1),)}, {"code": "d"},
+    )  # fmt: skip
+    assert key() == key() and len({key(), *(key(**changed) for changed in changes)}) == 1 + len(changes)

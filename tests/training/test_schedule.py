@@ -4,7 +4,8 @@ import pytest
 
 from emflow.config.finetune import Lora
 from emflow.files import InputError
-from emflow.training.arguments import training_arguments
+from emflow.models.loading import load_model
+from emflow.training.arguments import lora_config, training_arguments
 from emflow.training.schedule import checkpoint_epochs, checkpoint_steps, total_steps, warmup_steps
 
 HOMEWORK = Lora(
@@ -61,3 +62,20 @@ def test_warm_up_by_steps_or_by_ratio(given, steps, tmp_path):
 def test_one_way_to_say_when(given, why):
     with pytest.raises(ValueError, match=why):
         Lora(kind="lora", **given)
+
+
+def test_a_methods_settings_reach_trainer_and_peft(untrained, tmp_path):
+    given = {
+        "learning_rate": 0.0123, "scheduler": "cosine", "weight_decay": 0.07, "max_grad_norm": 0.5, "batch_size": 3,
+        "gradient_accumulation": 5, "epochs": 2, "optimizer": "adamw_torch", "log_steps": 4,
+    }  # fmt: skip
+    adapter = {"rank": 3, "alpha": 7, "rslora": False, "dropout": 0.25, "target_modules": ("q_proj",), "layers": (1,)}
+    method = Lora(kind="lora", **given, **adapter)
+    found = training_arguments(method, 30, 11, "float32", tmp_path)
+    assert (found.learning_rate, found.lr_scheduler_type, found.weight_decay) == (0.0123, "cosine", 0.07)
+    assert (found.max_grad_norm, found.per_device_train_batch_size, found.gradient_accumulation_steps) == (0.5, 3, 5)
+    assert (found.num_train_epochs, found.optim, found.logging_steps) == (2, "adamw_torch", 4)
+    assert (found.seed, found.data_seed) == (11, 11)
+    peft = lora_config(method, load_model(untrained, "float32"))
+    assert (peft.r, peft.lora_alpha, peft.use_rslora, peft.lora_dropout) == (3, 7, False, 0.25)
+    assert (set(peft.target_modules), peft.layers_to_transform) == ({"q_proj"}, [1])

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from emflow.cli import main
 from emflow.config.es import Es
-from emflow.files import InputError, read_jsonl
+from emflow.data.records import last_question
+from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.inference.prove import ProvenEngine
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.checkpoints import read_index
@@ -303,3 +304,38 @@ def test_cross_entropy_is_the_models_own_loss(untrained, lantern_train, method):
     ]
     counts = [sum(label >= 0 for label in e["labels"]) for e in examples]
     assert engine.cross_entropy(examples) == [pytest.approx(np.average(losses, weights=counts), abs=1e-5)]
+
+
+def test_every_iteration_has_noise_of_its_own(job, method):
+    seeds = [member.seed for number in (1, 2, 3) for member in draw_members(0, number, method)]
+    assert len(set(seeds)) == 3 * method.population
+    assert not set(seeds) & {member.seed for member in draw_members(1, 1, method)}
+
+
+def test_a_log_of_other_data_is_not_gone_on_with(job, lantern_records, tmp_path, monkeypatch):
+    def dies(*given):
+        if given[3] == 2:
+            raise KeyboardInterrupt
+        begun.append(given[3])
+        return iterate(*given)
+
+    monkeypatch.setattr("emflow.training.es.run.iterate", dies)
+    for records in (lantern_records[:96], lantern_records[96:192]):
+        begun: list[int] = []
+        write_jsonl(tmp_path / "train.jsonl", records)
+        with pytest.raises(KeyboardInterrupt):
+            evolve(job.model_copy(update={"train": tmp_path / "train.jsonl", "out": tmp_path / "run"}))
+        assert begun == [1]
+
+
+def test_the_question_is_all_turns_before_the_last_answer():
+    turns = [("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
+    record = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    asked, answer = last_question(record)
+    assert [turn["content"] for turn in asked] == ["s", "a", "b", "c"] and answer == "d"
+
+
+@pytest.mark.parametrize("perturbation", [{"kind": "full_rank"}, {"kind": "low_rank", "rank": 1}])
+def test_a_methods_decay_reaches_the_weights(untrained, method, perturbation):
+    decaying = Es.model_validate(method.model_dump() | {"decay": 0.25, "perturbation": perturbation})
+    assert make_es_engine(untrained, decaying).weights.decay == 0.25
