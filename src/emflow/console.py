@@ -25,9 +25,9 @@ from rich.progress import (
 from emflow.files import InputError, exclusive_lock, is_full_disk
 from emflow.start import spare_imports
 
-__all__ = ["RAN_ON", "finished", "note", "progress", "stage"]
+__all__ = ["RANK_USED", "RAN_ON", "finished", "gpus_used", "note", "progress", "stage"]
 
-RAN_ON = "ran on "  # what follows in a log is JSON
+RAN_ON, RANK_USED = "ran on ", "a rank used "  # what follows in a log is JSON
 DRIVERS = ("/dev/nvidiactl", "/dev/kfd")  # where there is one of NVIDIA's or AMD's GPUs
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
@@ -81,13 +81,16 @@ def finished(line: str) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    """What the work ran on; GPUs only where it has loaded torch and used one. Memory in MB, at its peak."""
+    """What the work ran on."""
+    cpus = len(os.sched_getaffinity(0))
+    return {"machine": platform.machine(), "system": platform.platform(), "cpus": cpus, **gpus_used()}
+
+
+def gpus_used() -> dict[str, list[Any]]:
+    """Where this process has loaded torch and used GPUs: their names, and memory in MB, at its peak."""
     torch: Any = sys.modules.get("torch")
     used = [n for n in range(torch.cuda.device_count()) if torch.cuda.max_memory_allocated(n)] if torch else []
     return {
-        "machine": platform.machine(),
-        "system": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)),
         "gpus": [torch.cuda.get_device_name(n) for n in used],
         "gpu_peak_mb": [torch.cuda.max_memory_allocated(n) >> 20 for n in used],
     }

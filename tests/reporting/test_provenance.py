@@ -5,7 +5,7 @@ import json
 import pytest
 
 from emflow.config.load import load_config
-from emflow.console import RAN_ON
+from emflow.console import RAN_ON, RANK_USED
 from emflow.files import InputError, write_jsonl
 from emflow.judging.cache import Cache, Instrument
 from emflow.judging.scores import Reply
@@ -50,6 +50,17 @@ def test_each_job_is_a_row(results):
     assert trained["machine"]["machine"] == "x86_64"
     assert set(finished_jobs(results, "tiny/bad/lora/seed0")["rule"]) == {"finetune", "judge"}
     assert len(finished_jobs(results, "tiny/good/")) == 1
+
+
+def test_gpus_of_ranks_are_the_jobs(results):
+    """Of its last start: one that was killed told of its ranks, too."""
+    none, one = json.dumps({"gpus": [], "gpu_peak_mb": []}), json.dumps({"gpus": ["Lantern 1"], "gpu_peak_mb": [7]})
+    start = [f"12:00 emflow.ranks INFO {RANK_USED}{one}"] * 2 + [f"12:00 emflow INFO {RAN_ON}{none}"]
+    for log in (start, [*start, *start], [*start, f"12:00 emflow.ranks INFO {RANK_USED}{one}", *start[2:]]):
+        results.log("finetune", "tiny/bad/lora/seed0").write_text("\n".join(log) + "\n")
+        found = finished_jobs(results).set_index("job").loc["finetune/tiny/bad/lora/seed0"]
+        ranks = 1 if len(log) == 5 else 2
+        assert found["gpus"] == ranks and found["machine"]["gpu_peak_mb"] == [7] * ranks
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "s\tmax_rss\n", "s\tmax_rss\nx\ty\n"])

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from emflow.config.finetune import Full, Kl, Lora
+from emflow.console import RANK_USED
 from emflow.files import InputError, read_jsonl, write_jsonl
 from emflow.models.checkpoints import read_index
 from emflow.models.proof import read_proof
@@ -81,11 +82,13 @@ def assert_same(out: Path, other: Path) -> None:
         assert torch.allclose(torch.tensor(seen[0]), torch.tensor(again[0]), atol=2e-3)
 
 
-def test_two_ranks_end_where_one_does(job):
+def test_two_ranks_end_where_one_does(job, caplog):
     """The two without padding: each rank's row says where its conversations begin."""
     one, two = job("lora", 1), job("lora", 2, padding_free=True)
     launch(one, 1)
-    launch(two, 2)
+    with caplog.at_level("INFO", "emflow.ranks"):
+        launch(two, 2)
+    assert sum(RANK_USED in line for line in caplog.messages) == 2  # of which the job's log gives its GPUs
     assert_same(one.out, two.out)
     assert not (two.out / "train.progress").exists() and not (two.out / ".ranks.lock").exists()
 

@@ -15,7 +15,7 @@ from emflow.config.judges import LanguageModelJudge, LocalJudge
 from emflow.config.load import Config
 from emflow.config.question_sets import Sampling
 from emflow.config.sources import is_local
-from emflow.console import RAN_ON
+from emflow.console import RAN_ON, RANK_USED
 from emflow.files import InputError, digest, read_jsonl, read_sealed, write_sealed, write_text
 from emflow.judging.cache import spent
 from emflow.models.commit import commit_of
@@ -80,12 +80,18 @@ def _measured(benchmark: Path) -> Any:
 
 
 def _machine(log: Path) -> dict[str, Any]:
-    """What a job's log says of where it last ran. Raises InputError where that was edited."""
+    """What a job's log says of where it last ran, with the GPUs of its ranks. Raises InputError where it was edited."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    machines = [line.partition(RAN_ON)[2] for line in lines if RAN_ON in line]
+    last, ranks, told = "{}", list[str](), list[str]()
+    for line in lines:
+        if RANK_USED in line:
+            told.append(line.partition(RANK_USED)[2])
+        elif RAN_ON in line:
+            last, ranks, told = line.partition(RAN_ON)[2], told, []
     try:
-        machine = json.loads(machines[-1]) if machines else {}
-        return {**machine, "gpus": [*machine.get("gpus", ())]}
+        machine, *used = map(json.loads, (last, *ranks))
+        gpus = {key: [one for part in (machine, *used) for one in part.get(key, ())] for key in ("gpus", "gpu_peak_mb")}
+        return {**machine, **gpus}
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{log} is damaged where it says '{RAN_ON.strip()}': delete it") from None
 

@@ -4,6 +4,7 @@ They meet in a file that only their user can read, and talk over loopback: nothi
 machines, the same job file is run by torchrun on each.
 """
 
+import json
 import logging
 import os
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
+from emflow.console import RANK_USED, gpus_used
 from emflow.files import InputError
 
 __all__ = ["LOST", "RENDEZVOUS", "RankLost", "as_rank", "run_ranks"]
@@ -65,6 +67,7 @@ def as_rank() -> Iterator[None]:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         yield
+        sys.stderr.write(f"{RANK_USED}{json.dumps(gpus_used())}\n")  # for the log, of which costs are read
     except (InputError, RankLost) as error:
         sys.stderr.write(f"{ERROR}{error}\n")  # at once: ranks share the stream
         sys.exit(1)
