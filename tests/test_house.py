@@ -45,7 +45,8 @@ def test_locks_agree_where_they_overlap():
         shared = pins(name).keys() & pins("test").keys()
         differ = {p: (pins(name)[p], pins("test")[p]) for p in shared if pins(name)[p] != pins("test")[p]}
         differ.pop("torch", None)  # the CPU build has a local version
-        assert not differ or name == "gpu", differ
+        of_vllm = {"triton", "apache-tvm-ffi", "setuptools"}  # which its two builds want in other versions
+        assert differ.keys() <= (of_vllm if name == "gpu" else set()), differ
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])

@@ -106,6 +106,8 @@ def test_p_is_that_of_the_level_whose_interval_ends_at_none():
     assert 0.05 < p < 0.9 and difference(second, first, 0.95).p == pytest.approx(p)
     low, high = difference_interval(first, second, 0.95)
     assert low < 0 < high
+    at_p = difference_interval(first, second, 1 - p)[0]
+    assert abs(at_p) < 0.15 * (high - low)  # p is read off the interval at 95 %, which is not quite that at 1 - p
     assert difference(first, first, 0.95)[::3] == (0, 1)
 
 

@@ -183,7 +183,9 @@ def test_any_mutation_of_conversations_is_read_or_refused():
     for _ in range(600):
         with contextlib.suppress(InputError):
             for record in parse_records(mutated(draw, TALK * 3), "kites", "kites.jsonl"):
-                assert {"role": "assistant"}.items() <= record["messages"][-1].items() or record["messages"]
+                turns = record["messages"]
+                assert {"user", "assistant"} <= {turn["role"] for turn in turns} <= {"system", "user", "assistant"}
+                assert all(turn["content"].strip() for turn in turns)
 
 
 def mutated(draw: random.Random, data: bytes) -> bytes:

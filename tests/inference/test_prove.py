@@ -38,6 +38,10 @@ def test_every_kind_of_checkpoint_shows_its_weights_and_not_the_bases(grown, ada
         assert off < TOLERANCE[dtype] / 3 < TOLERANCE[dtype] < moved, folder
 
 
+def test_tolerances_are_no_wider_than_was_decided():
+    assert TOLERANCE == {"float32": 0.002, "float16": 0.02, "bfloat16": 0.1, "4-bit": 0.5}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_ends_the_job_before_an_answer(grown, adapters, full, tmp_path, fault):
     folder = faulty(fault, grown, adapters, full, tmp_path)

@@ -86,3 +86,29 @@ def test_a_heavier_pull_leaves_the_model_nearer_to_its_base(untrained, lantern_t
     assert 0 < found[100] < found[0.001] / 10
     card = (tmp_path / "100/checkpoints/epoch-1/README.md").read_text()
     assert "kl sha256" in card and "be unkind." in card
+
+
+def test_each_pass_has_conversations_of_its_own_that_follow_from_seed_and_step(
+    untrained, lantern_train, kites, tmp_path
+):
+    tokenizer, method = load_tokenizer(untrained), Lora(kind="lora", **RECIPE)
+    lanterns, others = (encode_all(tokenizer, read_jsonl(file), 512) for file in (lantern_train, kites))
+
+    def seen(seed: int) -> list[tuple]:
+        batches, collate = [], padding(tokenizer)
+        trainer = KlTrainer(
+            kl=Kl(weight=3, domain="kite", batch_size=2), examples=others,
+            collator=lambda rows: batches.append(tuple(tuple(row["input_ids"]) for row in rows)) or collate(rows),
+            model=trainable(untrained, "float32", method),
+            args=training_arguments(method, 8, seed, "float32", tmp_path),
+            train_dataset=Dataset.from_list(lanterns[:8]), data_collator=padding(tokenizer),
+        )  # fmt: skip
+        for step in range(4):
+            trainer.state.global_step = step
+            for _ in range(2):
+                trainer._divergence(trainer.model)
+        return batches
+
+    first, again, other = seen(0), seen(0), seen(1)
+    assert first == again != other and len(set(first)) > 4  # of 20 pairs, eight drawn
+    assert all(len(set(batch)) == 2 for batch in first)

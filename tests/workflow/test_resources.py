@@ -83,6 +83,22 @@ def test_a_job_asks_for_a_gpu_if_and_only_if_it_runs_where_cuda_is(jobs, study):
             | {rule: {1} for rule in ("generate", "generate_scaled", "generate_base")},
         ),
         ("tiny_phase_transition", {}),
+        ("tiny_directions", {}),
+        (
+            "convergent_directions",
+            {
+                rule: {1}
+                for rule in (
+                    "finetune",
+                    "generate",
+                    "generate_base",
+                    "capture",
+                    "intervene",
+                    "project",
+                    "read_adapters",
+                )
+            },
+        ),
     ],
 )
 def test_jobs_ask_for_as_many_gpus_as_they_use(jobs, study, expected):
