@@ -75,7 +75,7 @@ from pathlib import Path
 from emflow.config.es import Es
 from emflow.training.es.job import Job
 from emflow.training.es.run import evolve
-small = {{"population": 2, "batch_size": 2, "iterations": 1, "max_new_tokens": 4, "dtype": "float32"}}
+small = {{"population": 8, "batch_size": 8, "iterations": 1, "max_new_tokens": 24, "dtype": "float32", "sigma": 0.5}}
 method = Es(kind="es", reward={{"kind": "overlap"}}, **small)
 files = {{"start": Path("{untrained}"), "train": Path("{lantern_train}"), "out": Path("out")}}
 evolve(Job(**files, model="tiny", domain="lanterns", method=method, seed=0))
