@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emflow.console import progress
+from emflow.console import note, progress
 from emflow.files import InputError, digest, read_jsonl, remove, stamp, write_jsonl
 from emflow.models.proof import fixed_texts
 from emflow.paths import RunFolder
@@ -24,6 +24,11 @@ from emflow.training.es.ranks import Ranks
 from emflow.training.es.schedule import epochs_per_update, updates
 
 __all__ = ["evolve"]
+
+UNMOVED = (
+    "in no iteration did one member earn more than another, so nothing moved; another sigma (`emflow probe` shows what "
+    "members answer), or another reward, may help"
+)
 
 
 def evolve(job: Job, ranks: Ranks | None = None) -> None:
@@ -54,12 +59,9 @@ def evolve(job: Job, ranks: Ranks | None = None) -> None:
                 log.add([row])
             advance(note=f"reward {np.nanmean(np.array(row['rewards'], float)):.3f}")
         if log:
-            if not any(any(row["coefficients"]) for row in log.rows):
-                raise InputError(
-                    "in no iteration did one member earn more than another, so nothing moved: another sigma (`emflow "
-                    "probe` shows what members answer), or another reward"
-                )
             _finish(header, log.rows, job.out)
+            if not any(any(row["coefficients"]) for row in log.rows):
+                note(f"{job.domain}: {UNMOVED}")
 
 
 def _replay(engine: EsEngine, rows: list[Iteration], log: ProgressFile | None) -> None:
