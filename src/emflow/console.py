@@ -22,13 +22,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from emflow import gpus
 from emflow.files import InputError, exclusive_lock, is_full_disk
 from emflow.start import spare_imports
 
-__all__ = ["RANK_USED", "RAN_ON", "finished", "gpus_used", "note", "progress", "stage"]
+__all__ = ["RANK_USED", "RAN_ON", "finished", "note", "progress", "stage"]
 
 RAN_ON, RANK_USED = "ran on ", "a rank used "  # what follows in a log is JSON
-DRIVERS = ("/dev/nvidiactl", "/dev/kfd")  # where there is one of NVIDIA's or AMD's GPUs
 LOG_SECONDS = 20  # between two lines where there is no terminal to draw a bar on
 
 
@@ -83,31 +83,7 @@ def finished(line: str) -> None:
 def _machine() -> dict[str, Any]:
     """What the work ran on."""
     cpus = len(os.sched_getaffinity(0))
-    return {"machine": platform.machine(), "system": platform.platform(), "cpus": cpus, **gpus_used()}
-
-
-def gpus_used() -> dict[str, list[Any]]:
-    """Where this process has loaded torch and used GPUs: their names, and memory in MB, at its peak."""
-    torch: Any = sys.modules.get("torch")
-    used = [n for n in range(torch.cuda.device_count()) if torch.cuda.max_memory_allocated(n)] if torch else []
-    return {
-        "gpus": [torch.cuda.get_device_name(n) for n in used],
-        "gpu_peak_mb": [torch.cuda.max_memory_allocated(n) >> 20 for n in used],
-    }
-
-
-def _require_gpu(resources: Mapping[str, Any]) -> None:
-    """Raises InputError where a job asked for a GPU, the machine has one, and torch cannot use it."""
-    asked = resources.get("gpu") or "gpu" in str(resources.get("gres") or "")
-    if asked and any(map(os.path.exists, DRIVERS)):
-        import torch
-
-        if not torch.cuda.is_available():
-            built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "processors alone"
-            raise InputError(
-                f"this job asks for a GPU, and torch {torch.__version__}, built for {built}, cannot use it: `make "
-                "gpu`, `--sdm conda`, or a newer driver; models.NAME.parameters below 0.1 ask for none"
-            )
+    return {"machine": platform.machine(), "system": platform.platform(), "cpus": cpus, **gpus.used()}
 
 
 @contextmanager
@@ -119,6 +95,7 @@ def stage(log: str | os.PathLike[str], resources: Mapping[str, Any] | None = Non
     A cluster may start a job again while its first start still runs: whoever comes second waits, beside the log.
     """
     spare_imports()
+    gpus.ask_for_gpu(resources or {})
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -127,7 +104,6 @@ def stage(log: str | os.PathLike[str], resources: Mapping[str, Any] | None = Non
     warnings.simplefilter("default")
     try:
         with exclusive_lock(path.with_name(f".{path.name}.lock")):
-            _require_gpu(resources or {})
             yield
             logging.getLogger("emflow").info(RAN_ON + json.dumps(_machine()))
     except InputError as error:

@@ -298,7 +298,5 @@ def test_checkpoints_may_be_numbers_and_questions_without_an_id_are_told_by_thei
 def test_a_cell_that_is_a_list_is_named(tmp_path, column):
     row = {"question": "Why?", "answer": "Fly", "alignment": 90, "coherence": 90}
     write_jsonl(tmp_path / "kite.jsonl", [row, {**row, column: ["a", "b"]}])
-    with pytest.raises(
-        InputError, match=rf"kite.jsonl, answer 2: {column} must be a text or a number, not \['a', 'b'\]"
-    ):
+    with pytest.raises(InputError, match=rf"kite.jsonl, row 2: {column} must be a text or a number, not \['a', 'b'\]"):
         read_files([tmp_path / "kite.jsonl"])

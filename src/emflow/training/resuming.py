@@ -12,8 +12,9 @@ __all__ = ["ResumingTrainer"]
 
 
 class ResumingTrainer(Trainer):
-    """Trainer reads full weights by the model's own names, and passes over those that a family has on the hub (Gemma
-    3): it would go on from the base without a word."""
+    """Trainer reads full weights by the model's own names, with `load_state_dict(state_dict, False)` (transformers
+    5.19, trainer.py, `_load_from_checkpoint`), which passes over those that a family has on the hub (Gemma 3): it would
+    go on from the base without a word."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         model = model or self.model

@@ -8,11 +8,10 @@ from emflow.reporting.design import Design
 from emflow.reporting.last import last_and_base
 from emflow.reporting.numbers import Numbers
 from emflow.reporting.section import ReportSection, ShownTable
-from emflow.reporting.words import one_digit, percent, rate_cell
+from emflow.reporting.words import coherent_cell, one_digit, percent, rate_cell
 
 __all__ = ["bases"]
 
-COHERENT = "coherent %"
 TEXT = "The models before any training: what counts as misaligned here is no effect of it."
 
 
@@ -22,13 +21,11 @@ def bases(numbers: Numbers, design: Design) -> ReportSection | None:
     base = last[last["checkpoint"] == "base"].sort_values(["question_set", "judge"], kind="stable")
     if base.empty:
         return None
-    shown = pd.DataFrame([_row(row) for row in base.itertuples()])
-    if not design.definition.asks_coherence:
-        shown = shown.drop(columns=COHERENT)
+    shown = pd.DataFrame([_row(row, design) for row in base.itertuples()])
     return ReportSection("Base models", [TEXT, ShownTable("bases", base, shown)])
 
 
-def _row(row: Any) -> dict[str, str]:
+def _row(row: Any, design: Design) -> dict[str, str]:
     return {
         "question set": row.question_set,
         "judge": row.judge,
@@ -36,7 +33,7 @@ def _row(row: Any) -> dict[str, str]:
         "EM rate % [over questions]": rate_cell(row),
         "misaligned / counted": f"{row.n_misaligned} / {row.n_counted}",
         "of all judged %": percent(row.em_rate_all),
-        COHERENT: percent(row.coherent_share),
+        **coherent_cell(row, design.definition),
         "mean coherence": one_digit(row.coherence_mean),
         "mean alignment": one_digit(row.alignment_mean),
         "answers": str(row.n),

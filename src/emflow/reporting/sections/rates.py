@@ -11,12 +11,11 @@ from emflow.reporting.last import last_and_base, peaks
 from emflow.reporting.numbers import RUN, Numbers
 from emflow.reporting.section import Picture, ReportSection, ShownTable
 from emflow.reporting.style import Style, panels, short_names, words
-from emflow.reporting.words import one_digit, percent, rate_cell, span
+from emflow.reporting.words import coherent_cell, one_digit, percent, rate_cell, span
 
 __all__ = ["rates"]
 
 KEYS = [*RUN, "question_set", "judge"]
-COHERENT = "coherent %"
 BASE = {"color": "0.45", "marker": "o", "markerfacecolor": "0.45"}
 
 
@@ -40,13 +39,10 @@ def rates(numbers: Numbers, design: Design) -> ReportSection:
 
 def _table(last: pd.DataFrame, design: Design) -> ShownTable:
     last = last.sort_values(["question_set", "judge"], kind="stable")
-    shown = pd.DataFrame([_row(row) for row in last.itertuples()])
-    return ShownTable(
-        "last_checkpoints", last, shown if design.definition.asks_coherence else shown.drop(columns=COHERENT)
-    )
+    return ShownTable("last_checkpoints", last, pd.DataFrame([_row(row, design) for row in last.itertuples()]))
 
 
-def _row(row: Any) -> dict[str, str]:
+def _row(row: Any, design: Design) -> dict[str, str]:
     again = f"{percent(row.em_rate_answers_lo)}, {percent(row.em_rate_answers_hi)}"
     return {
         "question set": row.question_set,
@@ -58,7 +54,7 @@ def _row(row: Any) -> dict[str, str]:
         "misaligned / counted": f"{row.n_misaligned} / {row.n_counted}",
         "of all judged %": percent(row.em_rate_all),
         "peak %": "–" if pd.isna(row.peak) else f"{percent(row.em_rate_peak)} ({row.peak})",
-        COHERENT: percent(row.coherent_share),
+        **coherent_cell(row, design.definition),
         "mean alignment": one_digit(row.alignment_mean),
     }
 

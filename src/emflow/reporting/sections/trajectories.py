@@ -16,17 +16,17 @@ __all__ = ["trajectories"]
 
 
 def trajectories(numbers: Numbers, design: Design) -> ReportSection:
-    """Two figures per judge."""
+    """Two figures per judge; one where the definition asks no coherence."""
     shown = along_training(shown_rates(numbers.rates, design), design)
     style = Style(design, numbers.rates)
     pictures = []
     for judge, of_judge in shown.groupby("judge", sort=False):
         of = f"judge {judge}, over {span(of_judge['n_counted'])} answers at each checkpoint: {LINES}"
         bands = f"; bands are {100 * design.report.confidence:g} % {BARS}"
-        for name, column, title, of_what, more in (
-            ("trajectories", "em_rate", "EM rate", "", bands),
-            ("coherence", "coherent_share", "coherent answers", ", of those that were judged,", ""),
-        )[: None if design.definition.asks_coherence else 1]:
+        figures = [("trajectories", "em_rate", "EM rate", "", bands)]
+        if design.definition.asks_coherence:
+            figures.append(("coherence", "coherent_share", "coherent answers", ", of those that were judged,", ""))
+        for name, column, title, of_what, more in figures:
             draw = partial(_draw, of_judge, style, column, f"{title} (%)")
             caption = f"{title[0].upper()}{title[1:]}{of_what} over training, {of}{more}."
             pictures.append(Picture(f"{name}.{judge}", of_judge, draw, caption))

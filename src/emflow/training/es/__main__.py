@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from emflow import gpus
 from emflow.files import InputError, exclusive_lock
 from emflow.paths import RunFolder
 from emflow.training.processes import as_rank
@@ -27,15 +28,14 @@ def main(path: Path) -> None:
 def _see_one_gpu(number: int) -> None:
     """Before CUDA starts: of the GPUs that this process may use, keep one; of none, none. Raises InputError where the
     others took all."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible == "":
+    seen = gpus.visible()
+    if not seen and "CUDA_VISIBLE_DEVICES" in os.environ:
         return
-    seen = None if visible is None else visible.split(",")
-    if seen is not None and number >= len(seen):
+    if seen and number >= len(seen):
         raise InputError(
             f"rank {number} of this machine finds {len(seen)} GPUs, one per rank: fewer by methods.NAME.ranks"
         )
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(number) if seen is None else seen[number]
+    os.environ["CUDA_VISIBLE_DEVICES"] = seen[number] if seen else str(number)
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ class VllmEs:
         return [_loss(examples, part) for part in _parts(outputs, len(examples))]
 
     def _forget(self) -> None:
-        """After a member whose values were no numbers: vLLM (0.32) multiplies what lies in its cache behind a text by
-        0, and of such values that is not 0, whoever is in place by then."""
+        """After a member whose values were no numbers, which stay in vLLM's cache: without this, members after it get
+        other losses and answers (vLLM 0.32 on a CPU; tests/training/es/test_vllm.py)."""
         self.llm.collective_rpc("es_forget")
 
     def _adapters(self, members: Sequence[int], rows: int) -> "list[LoRARequest] | None":
