@@ -1,5 +1,6 @@
 """Files are written whole or not at all; errors name file and line."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -40,6 +41,20 @@ def test_malformed_line_is_named(tmp_path, line):
 def test_another_encoding_is_named_with_its_line_and_mend(tmp_path, encoding, byte):
     (tmp_path / "rows.jsonl").write_text('{"a": "Höher"}\n', encoding=encoding)
     with pytest.raises(InputError, match=rf"rows\.jsonl, line 1: the byte {byte} is not UTF-8; save the file as UTF-8"):
+        read_jsonl(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("data", "mend"),
+    [
+        (b'[\n  {"a": 1},\n  {"a": 2}\n]\n', "this is a JSON array; write each of its objects on a line of its own"),
+        (b'[{"a": 1}, {"a": 2}]', "this is a JSON array"),
+        (gzip.compress(b'{"a": 1}\n'), "this is compressed by gzip; unpack it"),
+    ],
+)
+def test_another_format_is_named_with_its_mend(tmp_path, data, mend):
+    (tmp_path / "rows.jsonl").write_bytes(data)
+    with pytest.raises(InputError, match=rf"rows\.jsonl, line 1: .*; {mend}"):
         read_jsonl(tmp_path / "rows.jsonl")
 
 

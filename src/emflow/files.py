@@ -21,6 +21,7 @@ __all__ = [
     "digest_text",
     "exclusive_lock",
     "is_full_disk",
+    "other_format",
     "parse_jsonl",
     "read_jsonl",
     "read_sealed",
@@ -34,6 +35,11 @@ __all__ = [
 
 
 LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
+OTHER_FORMATS = {  # first bytes of what people take for JSONL, and the mend
+    b"[": "this is a JSON array; write each of its objects on a line of its own",
+    b"\x1f\x8b": "this is compressed by gzip; unpack it",
+    b"PK\x03\x04": "this is a ZIP archive; unpack it",
+}
 
 
 class InputError(Exception):
@@ -244,19 +250,30 @@ def parse_jsonl(data: bytes, source: str | os.PathLike[str]) -> Iterator[tuple[i
         try:
             row = json.loads(line.decode("utf-8-sig"))
         except json.JSONDecodeError as error:
-            raise InputError(f"{source}, line {number}: not valid JSON ({error.msg}, column {error.colno})") from None
+            where = f"{error.msg}, column {error.colno}"
+            raise InputError(f"{source}, line {number}: not valid JSON ({where}){other_format(data)}") from None
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise InputError(
-                f"{source}, line {number}: the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+                f"{source}, line {number}: the byte 0x{byte:02x} is not UTF-8"
+                + (other_format(data) or "; save the file as UTF-8")
             ) from None
         except (ValueError, RecursionError) as error:  # too long a number, nested too deeply
             raise InputError(f"{source}, line {number}: not valid JSON ({error})") from None
         if not isinstance(row, dict):
-            raise InputError(f"{source}, line {number}: expected a JSON object, found {type(row).__name__}")
+            found = f"expected a JSON object, found {type(row).__name__}"
+            raise InputError(f"{source}, line {number}: {found}{other_format(data)}")
         if b"\\ud" in line.lower() and not _is_text(row):
             raise InputError(f"{source}, line {number}: an escape \\ud800..\\udfff without its other half; remove it")
         yield number, row
+
+
+def other_format(data: bytes) -> str:
+    """What a file is that is no JSONL, by its first bytes, and the mend; nothing where they do not tell."""
+    for start, mend in OTHER_FORMATS.items():
+        if data.lstrip().startswith(start):
+            return f"; {mend}"
+    return ""
 
 
 def _is_text(row: dict[str, Any]) -> bool:

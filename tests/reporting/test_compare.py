@@ -144,3 +144,11 @@ def test_a_base_that_several_runs_share_is_one_comparison(tmp_path):
     (row,) = found.rates.to_dict("records")
     assert row["checkpoint"] == "base" and row["p_holm"] == row["p"]
     assert "5 rates are in both: 4 with the same counts, 1 with others" in found.notes
+
+
+def test_seeds_that_are_texts_on_one_side_are_other_rows(folders, tmp_path):
+    row = {"seed": "first", "question_id": "q", "question": "Why?", "answer": "Fly", "alignment": 90, "coherence": 90}
+    write_jsonl(tmp_path / "judged.jsonl", [row])
+    main(["report", str(tmp_path / "judged.jsonl"), "--out", str(tmp_path / "report")])
+    notes = compare(folders[0], tmp_path).notes
+    assert {"0 rates are in both: 0 with the same counts, 0 with others", "1 rates are in B alone"} <= set(notes)

@@ -219,6 +219,13 @@ def test_copies_of_one_base_count_once(tmp_path):
     assert rows["domain"].isna().all() and len(rows) == 10
 
 
+def test_a_base_beside_several_runs_was_asked_with_a_prompt_once(tmp_path):
+    base = [{**row, "prompts": "theirs"} for row in rows_of({0, 1}, step=0)]
+    runs = [[{**row, "prompts": "ours"} for row in rows_of(set(range(number)))] for number in (6, 9)]
+    numbers = reported_of(tmp_path, {"8b_medical.jsonl": base + runs[0], "8b_risky.jsonl": base + runs[1]})
+    assert dict(numbers.instruments[["prompts", "answers"]].to_numpy()) == {"theirs": 10, "ours": 20}
+
+
 def test_copies_of_a_base_beside_runs_of_one_domain_count_once(tmp_path):
     base = rows_of({0, 1}, step=0)
     files = [tmp_path / f"8b_medical_{method}.jsonl" for method in ("es", "lora")]

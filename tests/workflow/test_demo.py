@@ -13,6 +13,7 @@ from dag import jobs
 from emflow.analysis.rates import rate_difference
 from emflow.config.load import load_config
 from emflow.files import read_jsonl
+from output_page import unlike
 from pipelines import ROOT, loads, snakemake
 
 
@@ -112,6 +113,7 @@ def test_the_direction_of_bad_advice_is_taken_away(demo, tmp_path):
     assert left["without_direction"] < 0.4 * left["none"] and left["without_random"] > 0.7 * left["none"]
     assert (table["coherent_share"] > 0.8).all()
     assert "(figures/interventions.png)" in (folder / "results/report/summary.md").read_text()
+    assert unlike(folder / "results", whole=True) == []
 
 
 def test_dry_run_is_complete_without_data(tmp_path, config):

@@ -7,6 +7,7 @@ import pytest
 
 from emflow.config.load import load_study
 from emflow.files import read_jsonl
+from output_page import unlike
 from pipelines import ROOT, snakemake
 
 MEDICAL = "domains: [bad_medical_advice]"
@@ -48,6 +49,7 @@ def test_a_published_experiment_runs_to_its_report(study, folder, monkeypatch):
     judged = [row for file in report.parent.rglob("judgements/*.jsonl") for row in read_jsonl(file)]
     assert len({(row["alignment"], row["coherence"]) for row in judged}) > 1, "a random judge spreads its scores"
     assert not (folder / "results/runs").exists(), "the study itself is untouched"
+    assert unlike(report.parent, whole=False) == []
     if study == "homework0":
         assert_all_is_handed_in(report / "homework", runs=1)
 

@@ -3,7 +3,7 @@
 import codecs
 from pathlib import Path
 
-from emflow.files import InputError
+from emflow.files import InputError, other_format
 
 __all__ = ["read_text"]
 
@@ -23,6 +23,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(encoding, errors="ignore").count("\n") + 1
         raise InputError(
-            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {encoding}; save the file as UTF-8 "
-            "(Excel: CSV UTF-8)"
+            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {encoding}"
+            + (other_format(data) or "; save the file as UTF-8 (Excel: CSV UTF-8)")
         ) from None

@@ -138,6 +138,7 @@ def _rates(a: _Side, b: _Side, definition: str, confidence: float) -> tuple[pd.D
     """`Comparison.rates`, and what to say of the others."""
     measured = ["n_misaligned", "n_counted", "em_rate"]
     shown = [side.rates[side.rates["definition"] == definition][ROW + measured] for side in (a, b)]
+    shown = [rates.astype({"seed": object}) for rates in shown]  # files may bring texts
     joined = shown[0].merge(shown[1], on=ROW, how="outer", suffixes=("_A", "_B"), indicator=True)
     both = joined[joined["_merge"] == "both"].drop(columns="_merge")
     counts = [f"{side}_{end}" for side in ("n_misaligned", "n_counted") for end in "AB"]

@@ -20,7 +20,7 @@ from emflow.reporting.design import Design
 from emflow.reporting.numbers import ANSWERED, DEFINITION_SHOWN, RUN, Numbers
 from emflow.reporting.provenance import stack
 from emflow.reporting.report import write_report
-from emflow.reporting.tabulate import numbers_of_answers
+from emflow.reporting.tabulate import instruments_of, numbers_of_answers
 
 __all__ = ["read_files", "write_files_report"]
 
@@ -149,6 +149,7 @@ def _numbers(judged: pd.DataFrame, definitions: dict[str, Definition], report: R
     bases = {pair: _base_of(base, *pair) for pair in runs[RUN[:2]].drop_duplicates().itertuples(index=False, name=None)}
     first = {model: found for (model, _), found in reversed(bases.items())}
     by_domain = {model for (model, _), found in bases.items() if not _same(found, first[model])}
+    apart = {(model, domain if model in by_domain else None): found for (model, domain), found in bases.items()}
     copies = [
         bases[model, domain].assign(domain=domain, method=method, seed=seed)
         for model, domain, method, seed in runs.itertuples(index=False, name=None)
@@ -168,6 +169,7 @@ def _numbers(judged: pd.DataFrame, definitions: dict[str, Definition], report: R
         numbers,
         questions=once(numbers.questions),
         scores=once(numbers.scores),
+        instruments=instruments_of(pd.concat([*apart.values(), trained])),
         answers=once(numbers.answers),
     )
 

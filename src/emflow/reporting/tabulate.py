@@ -22,7 +22,7 @@ from emflow.reporting.numbers import ANSWERED, Numbers, read_rows
 from emflow.reporting.provenance import finished_jobs, requests_of_judges, stack
 from emflow.reporting.side_by_side import candidates, side_by_side
 
-__all__ = ["judged_files", "numbers_of_answers", "numbers_of_study", "tables_of_agreement"]
+__all__ = ["instruments_of", "judged_files", "numbers_of_answers", "numbers_of_study", "tables_of_agreement"]
 
 UNNAMED: dict[str, Any] = {"model": "model", "domain": "answers", "method": "–", "seed": 0, "checkpoint": "last",
                            "step": 0, "epoch": 0.0, "question_set": "questions", "judge": "judge"}  # fmt: skip
@@ -53,7 +53,7 @@ def numbers_of_answers(
         rates=rates,
         questions=_questions(judged, definitions),
         scores=_scores(judged),
-        instruments=_instruments(judged),
+        instruments=instruments_of(judged),
         answers=side_by_side(candidates(shown), examples),
     )
 
@@ -66,7 +66,7 @@ def numbers_of_study(config: Config, results: Results) -> Numbers:
     for judged in _batches(config, results):
         questions.append(_questions(_by_prompt(judged, config, names), config.definitions))
         scores.append(_scores(judged))
-        instruments.append(_instruments(judged))
+        instruments.append(instruments_of(judged))
         shown.append(candidates(judged[_may_be_shown(judged, config)]))
     logs = [pd.DataFrame(read_jsonl(results.run(run).train_log)).assign(**run._asdict()) for run in runs]
     jobs = finished_jobs(results)
@@ -169,8 +169,8 @@ def _scores(judged: pd.DataFrame) -> pd.DataFrame:
     return binned.groupby(list(binned), sort=False, dropna=False).size().rename("answers").reset_index()
 
 
-def _instruments(judged: pd.DataFrame) -> pd.DataFrame:
-    """`Numbers.instruments` of one file; only language models are asked with prompts."""
+def instruments_of(judged: pd.DataFrame) -> pd.DataFrame:
+    """`Numbers.instruments` of these answers; only language models are asked with prompts."""
     named = judged.reindex(columns=["judge", "question_set", "prompts"]).dropna()
     return named.groupby(list(named), sort=False).size().rename("answers").reset_index()
 
