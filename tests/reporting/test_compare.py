@@ -119,9 +119,17 @@ def test_the_definition_is_that_of_the_second_report_of_files(folders, tmp_path)
     assert "the organisms definition" in compare(folders[0], tmp_path / "files", "organisms").notes[0]
 
 
-def test_a_damaged_file_of_numbers_is_named(folders, tmp_path):
+def another_compression(whole: bytes) -> bytes:
+    """With a method in its list of files that nobody knows."""
+    at = whole.index(b"PK\x01\x02") + 10
+    return whole[:at] + b"\x63" + whole[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"no ZIP", another_compression])
+def test_a_damaged_file_of_numbers_is_named(folders, tmp_path, damage):
     damaged = shutil.copytree(folders[0] / "report", tmp_path / "report")
-    ReportFolder(damaged).numbers.write_bytes(b"no ZIP")
+    numbers = ReportFolder(damaged).numbers
+    numbers.write_bytes(damage(numbers.read_bytes()))
     with pytest.raises(InputError, match=r"numbers\.zip is damaged .*make the report again"):
         compare(folders[1], damaged)
 

@@ -1,5 +1,6 @@
 """All that the report shows, as tidy tables: read once from the results, and from then on all that sections see."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -88,7 +89,7 @@ class Numbers:
                 return Numbers(
                     **{part.name: _table(archive, part.name) for part in fields(Numbers) if f"{part.name}.csv" in known}
                 )
-        except (BadZipFile, TypeError) as error:
+        except (BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, TypeError) as error:
             raise InputError(f"{path} is damaged ({error}): delete it and make the report again") from None
 
 
