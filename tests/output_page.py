@@ -29,8 +29,9 @@ def page() -> list[Entry]:
     entries: list[Entry] = []
     for section in sections:
         head, _, text = section.partition("\n")
-        rows = re.findall(r"^\| `([^`]+)` \|[^|]*\| *(Only)?", text, flags=re.MULTILINE)
-        keys, optional = {key for key, _ in rows}, {key for key, only in rows if only}
+        rows = re.findall(r"^\| (`[^|]+`) \|[^|]*\| *(Only)?", text, flags=re.MULTILINE)
+        named = [(key, only) for cell, only in rows for key in re.findall(r"`([^`]+)`", cell)]
+        keys, optional = {key for key, _ in named}, {key for key, only in named if only}
         if "All keys of the generations, and:" in text:
             keys |= next(entry.keys for entry in entries if GENERATIONS in entry.paths)
         entries.append(Entry(tuple(re.findall(r"`([^`]+)`", head)), keys, optional, text.strip()))
