@@ -113,6 +113,7 @@ def _draw(runs: list[pd.DataFrame], rates: pd.DataFrame) -> Figure:
     for path, (lengths, cosines, plane, em) in zip(runs, grid, strict=True):
         _lengths(lengths, path)
         _cosines(cosines, path)
+        cosines.set_xlim(lengths.get_xlim())
         _plane(figure, plane, path)
         _em(em, _of_run(rates, path))
         title = ", ".join(words(path[part].iloc[0]) for part in ("domain", "method"))
@@ -140,7 +141,10 @@ def _lengths(axes: Axes, path: pd.DataFrame) -> None:
 def _cosines(axes: Axes, path: pd.DataFrame) -> None:
     for part, colour in zip("ab", COLOURS, strict=False):
         axes.plot(path["step"], path[f"local_cosine_{part}"], color=colour, label=part.upper())
-    axes.set_ylim(bottom=-1.03, top=max(-0.7, 0.1 + path[["local_cosine_a", "local_cosine_b"]].max().max()))
+    known = path[["local_cosine_a", "local_cosine_b"]]
+    axes.set_ylim(bottom=-1.03, top=max(-0.7, 0.1 + known.max().max()))
+    if known.isna().all(axis=None):
+        axes.text(0.5, 0.5, "A and B move too little", transform=axes.transAxes, ha="center", fontsize="small")
     axes.set_ylabel("local cosine")
     axes.legend(fontsize="x-small", loc="upper right")
 
@@ -166,5 +170,5 @@ def _em(axes: Axes, rates: pd.DataFrame) -> None:
         axes.plot(line["step"], 100 * rates_of_many, color=colour, label=f"x{scale:g}")
         axes.plot(line["step"], 100 * line["coherent_share"], color=colour, lw=0.8, linestyle="--")
     percent_axis(axes)
-    axes.set_ylabel("EM rate (%)")
+    axes.set_ylabel("EM rate, coherent (dashed), %", fontsize="small")
     axes.legend(fontsize="x-small", ncols=2)
