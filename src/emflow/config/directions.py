@@ -115,7 +115,8 @@ class Add(Along):
     positions: Literal["all", "prompt", "answer"] = "all"
     """Tokens to which it is added."""
     least_coherent: Annotated[float, Field(ge=0, le=1)] = 0.85
-    """Chosen is what gives the highest EM rate with this share of all answers coherent, or the most coherent."""
+    """Chosen is what gives the highest EM rate with this share of all answers coherent, or the most coherent. What just
+    reaches it may miss it on other questions: leave a margin."""
     random: Annotated[int, Field(ge=0)] = 0
     """On `evaluate_on`, so many random directions beside the chosen one, at its layer and of its length: what adding
     any direction does. Their rows are of kind `random`."""
