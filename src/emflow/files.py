@@ -21,7 +21,7 @@ __all__ = [
     "digest_text",
     "exclusive_lock",
     "is_full_disk",
-    "other_format",
+    "packed",
     "parse_jsonl",
     "read_jsonl",
     "read_sealed",
@@ -35,10 +35,10 @@ __all__ = [
 
 
 LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp")
-OTHER_FORMATS = {  # first bytes of what people take for JSONL, and the mend
-    b"[": "this is a JSON array; write each of its objects on a line of its own",
-    b"\x1f\x8b": "this is compressed by gzip; unpack it",
-    b"PK\x03\x04": "this is a ZIP archive; unpack it",
+ARRAY = "; this is a JSON array; write each of its objects on a line of its own"
+PACKED = {  # first bytes -> the mend
+    b"\x1f\x8b": "; this is compressed by gzip; unpack it",
+    b"PK\x03\x04": "; this is a ZIP archive; unpack it",
 }
 
 
@@ -244,6 +244,7 @@ def _check_seal(path: Path, data: bytes) -> None:
 
 def parse_jsonl(data: bytes, source: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, JSON object) for each line that is not blank; errors name `source` and line."""
+    mend = packed(data) or (ARRAY if data[:99].lstrip().startswith(b"[") else "")
     for number, line in enumerate(io.BytesIO(data), start=1):  # a list of all lines could be twenty times the text
         if not line.strip():
             continue
@@ -251,29 +252,26 @@ def parse_jsonl(data: bytes, source: str | os.PathLike[str]) -> Iterator[tuple[i
             row = json.loads(line.decode("utf-8-sig"))
         except json.JSONDecodeError as error:
             where = f"{error.msg}, column {error.colno}"
-            raise InputError(f"{source}, line {number}: not valid JSON ({where}){other_format(data)}") from None
+            raise InputError(f"{source}, line {number}: not valid JSON ({where}){mend}") from None
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise InputError(
                 f"{source}, line {number}: the byte 0x{byte:02x} is not UTF-8"
-                + (other_format(data) or "; save the file as UTF-8")
+                + (packed(data) or "; save the file as UTF-8")
             ) from None
         except (ValueError, RecursionError) as error:  # too long a number, nested too deeply
             raise InputError(f"{source}, line {number}: not valid JSON ({error})") from None
         if not isinstance(row, dict):
             found = f"expected a JSON object, found {type(row).__name__}"
-            raise InputError(f"{source}, line {number}: {found}{other_format(data)}")
+            raise InputError(f"{source}, line {number}: {found}{mend}")
         if b"\\ud" in line.lower() and not _is_text(row):
             raise InputError(f"{source}, line {number}: an escape \\ud800..\\udfff without its other half; remove it")
         yield number, row
 
 
-def other_format(data: bytes) -> str:
-    """What a file is that is no JSONL, by its first bytes, and the mend; nothing where they do not tell."""
-    for start, mend in OTHER_FORMATS.items():
-        if data.lstrip().startswith(start):
-            return f"; {mend}"
-    return ""
+def packed(data: bytes) -> str:
+    """How a file that should be text is packed, and the mend, to end an error; nothing where it is not."""
+    return next((mend for start, mend in PACKED.items() if data.startswith(start)), "")
 
 
 def _is_text(row: dict[str, Any]) -> bool:

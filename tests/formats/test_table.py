@@ -33,6 +33,7 @@ def test_a_cell_may_be_long_and_an_index_without_name_is_none(tmp_path):
             gzip.compress(TEXT.encode(), mtime=0),
             "line 1: the byte 0x8b is not UTF-8; this is compressed by gzip; unpack it",
         ),
+        (("[" + TEXT).encode("cp1252"), "line 5: the byte 0xf6 is not UTF-8; save the file as UTF-8"),
         (TEXT.encode("utf-16")[:-1], "line 5: the byte 0x0a is not UTF-16"),
         (b'a,b\n1,"2\n3,4\n', "line 3: no valid CSV"),
         (b'a,b\n1,"2"x\n', "line 2: no valid CSV"),

@@ -3,7 +3,7 @@
 import codecs
 from pathlib import Path
 
-from emflow.files import InputError, other_format
+from emflow.files import InputError, packed
 
 __all__ = ["read_text"]
 
@@ -24,5 +24,5 @@ def read_text(path: Path) -> str:
         line = data[: error.start].decode(encoding, errors="ignore").count("\n") + 1
         raise InputError(
             f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {encoding}"
-            + (other_format(data) or "; save the file as UTF-8 (Excel: CSV UTF-8)")
+            + (packed(data) or "; save the file as UTF-8 (Excel: CSV UTF-8)")
         ) from None
