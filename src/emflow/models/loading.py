@@ -115,9 +115,7 @@ def load_model(path: Path, dtype: str, four_bit: bool = False, on: torch.device 
         how["device_map"] = {"": device()}
     with _reading(path):
         config = AutoConfig.from_pretrained(path, **FROM_FOLDER).get_text_config()
-        if getattr(
-            config, "attn_logit_softcapping", None
-        ):  # Gemma 2's, which integrations/sdpa_attention.py passes over
+        if getattr(config, "attn_logit_softcapping", None):  # Gemma 2's; integrations/sdpa_attention.py has none
             how["attn_implementation"] = "eager"
         model = AutoModelForCausalLM.from_pretrained(path, **how, **FROM_FOLDER)
     _mark_sampling(model.generation_config)
