@@ -33,6 +33,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from emflow.config.es import Es
 from emflow.config.question_sets import Sampling
 from emflow.files import write_jsonl
+from emflow.inference.engine import Completion
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.chat_template import prompt_ids
 from emflow.models.loading import model_without_weights
@@ -89,8 +90,8 @@ class PublicWay:
         self.greedy = Sampling(temperature=0, max_new_tokens=method.max_new_tokens)
         self.score = make_objective(cast(EsEngine, self), method, records)  # all of it that is asked here
 
-    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[str]]:
-        return [[c.text for c in self.engine.generate(conversations, self.greedy, [0] * len(conversations))]]
+    def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[Completion]]:
+        return [self.engine.generate(conversations, self.greedy, [0] * len(conversations))]
 
     def _add(self, seed: int, scale: float) -> None:
         with torch.inference_mode():
