@@ -47,6 +47,7 @@ rule evolve:
     conda:
         environment(evolving)
     threads: lambda w: CONFIG.methods[w.method].ranks
+    priority: 1  # what takes longest begins first
     resources:
         **resources(evolving),
     params:
@@ -76,6 +77,7 @@ rule materialise:
     conda:
         environment(materialising)
     threads: 1
+    priority: -1  # its run has waited longest: those of LoRA, and what is made of them, go first
     resources:
         **resources(materialising),
     params:
