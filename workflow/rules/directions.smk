@@ -19,6 +19,7 @@ rule capture:
         RESULTS.log("capture", MADE_OF_JOB),
     benchmark:
         RESULTS.benchmark("capture", MADE_OF_JOB)
+    priority: 1
     conda:
         environment(reading)
     threads: cores(reading)
@@ -48,6 +49,7 @@ rule direction:
         RESULTS.benchmark("direction", MADE_OF_JOB / "{direction}")
     wildcard_constraints:
         direction="contrast|shift",
+    priority: 1
     conda:
         environment()
     params:

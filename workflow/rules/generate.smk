@@ -44,6 +44,7 @@ rule generate_base:
         RESULTS.benchmark("generate_base", "{model}/{questions}")
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
+    priority: 1
     conda:
         environment(generating)
     threads: cores(generating)

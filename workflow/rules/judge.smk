@@ -10,6 +10,7 @@ rule judge:
         RESULTS.benchmark("judge", "{owner}/{questions}.{judge}")
     wildcard_constraints:
         questions=r"[^/.]+(/[^/]+)?",
+    priority: 1
     # Short jobs share one on a cluster; what loads a model onto a GPU runs by itself. Other groups: the cluster's profile.
     group:
         lambda w: None if gpus(judging(w)) else "judge"

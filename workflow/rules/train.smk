@@ -1,3 +1,4 @@
+# Of jobs that could start, those go first (`priority: 1`) that most others wait for, so that at the end all cores work.
 rule finetune:
     input:
         unpack(start_inputs),
@@ -13,6 +14,7 @@ rule finetune:
         RESULTS.benchmark("finetune", RUN_JOB)
     wildcard_constraints:
         method=methods_of("lora", "full"),
+    priority: 1
     conda:
         environment(finetuning)
     threads: cores(finetuning)
@@ -44,10 +46,10 @@ rule evolve:
         RESULTS.benchmark("evolve", RUN_JOB)
     wildcard_constraints:
         method=methods_of("es"),
+    priority: 1
     conda:
         environment(evolving)
     threads: lambda w: CONFIG.methods[w.method].ranks
-    priority: 1  # what takes longest begins first
     resources:
         **resources(evolving),
     params:
@@ -74,10 +76,10 @@ rule materialise:
         RESULTS.benchmark("materialise", RUN_JOB)
     wildcard_constraints:
         method=methods_of("es"),
+    priority: 1
     conda:
         environment(materialising)
     threads: 1
-    priority: -1  # its run has waited longest: those of LoRA, and what is made of them, go first
     resources:
         **resources(materialising),
     params:
