@@ -28,3 +28,12 @@ def test_a_process_that_has_it_keeps_it(before):
         f"{before}from emflow.start import spare_imports, with_sklearn; spare_imports(); with_sklearn(); import sklearn"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_at_its_end_no_garbage_is_looked_for():
+    code = (
+        "import atexit, gc; from emflow.start import spare_imports; "
+        "atexit.register(lambda: print(gc.get_freeze_count())); spare_imports()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 0
