@@ -1,4 +1,6 @@
 # Of jobs that could start, those go first (`priority: 1`) that most others wait for, so that at the end all cores work.
+
+
 rule finetune:
     input:
         unpack(start_inputs),
