@@ -9,6 +9,7 @@ once.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -112,6 +113,7 @@ def report(table: pd.DataFrame, question_set: str) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("seeds", nargs="*", type=int, default=[0, 1, 2], metavar="SEED")
+    os.chdir(ROOT)  # its config and its results, from wherever this is called
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(overlay(parser.parse_args().seeds), file)
         file.flush()
