@@ -28,7 +28,11 @@ REPLY = json.dumps(
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Reply to each request of a connection after LATENCY."""
-    while header := await reader.readuntil(b"\r\n\r\n"):
+    while True:
+        try:
+            header = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):  # the client has hung up
+            return
         length = next(int(line[15:]) for line in header.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await reader.readexactly(length)
         await asyncio.sleep(LATENCY)
