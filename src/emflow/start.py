@@ -17,7 +17,7 @@ def spare_imports() -> None:
     and once more at its end, which takes a second.
     """
     sys.modules.setdefault(SKLEARN, None)  # type: ignore[arg-type] # to the import system: there is none
-    gc.set_threshold(50_000)
+    gc.set_threshold(5000)
     atexit.register(gc.freeze)
 
 
