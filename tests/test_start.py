@@ -37,3 +37,9 @@ def test_at_its_end_no_garbage_is_looked_for():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 0
+
+
+@pytest.mark.parametrize("module", ["directions.estimate", "directions.compare", "models.moments"])
+def test_who_loads_no_model_does_not_import_what_does(module):
+    code = f"import sys, emflow.{module}; assert 'torch' in sys.modules; assert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

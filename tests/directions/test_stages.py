@@ -17,7 +17,7 @@ from emflow.analysis.interventions import choose, rates_of_interventions
 from emflow.config.definitions import DEFINITIONS
 from emflow.config.directions import COLUMNS, Ablate, Add, Extraction, OfAdapters, Only, Random, Scaling, Without
 from emflow.config.question_sets import Sampling
-from emflow.directions.capture import capture, read_moments
+from emflow.directions.capture import capture
 from emflow.directions.estimate import read_direction, write_estimate
 from emflow.directions.intervene import Answering, QuestionsAsked, _key, _require_apart, intervene
 from emflow.directions.read import read
@@ -28,6 +28,7 @@ from emflow.inference.transformers_engine import TransformersEngine
 from emflow.judging.questions import prepare
 from emflow.models.adapters import scaled_adapter
 from emflow.models.hooks import captured, sites
+from emflow.models.moments import read_moments
 from emflow.tinyworld.artefacts import out_of_domain
 
 SAMPLING = Sampling(samples=2, max_new_tokens=5)

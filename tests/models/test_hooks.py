@@ -16,8 +16,9 @@ from transformers import (
 )
 
 from emflow.files import InputError
-from emflow.models.hooks import ablate, add, captured, changed, layer_of, sites
+from emflow.models.hooks import ablate, add, captured, changed, sites
 from emflow.models.moments import Moments
+from emflow.models.sites import layer_of
 
 WIDTH, LAYERS = 16, 3
 SHAPE = {

@@ -5,8 +5,8 @@ from pathlib import Path
 from emflow.console import finished, stage
 
 with stage(snakemake.log[0]):
-    from emflow.directions.capture import read_moments
     from emflow.directions.estimate import write_estimate
+    from emflow.models.moments import read_moments
 
     run, out = snakemake.wildcards, snakemake.output
     write_estimate(run.direction, read_moments(Path(snakemake.input[0])), Path(out.direction), Path(out.trust))

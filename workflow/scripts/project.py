@@ -7,9 +7,9 @@ from emflow.console import finished, stage
 with stage(snakemake.log[0], snakemake.resources):
     import torch
 
-    from emflow.directions.capture import read_moments
     from emflow.directions.project import project
     from emflow.models.checkpoints import unchanged_checkpoints, unchanged_model
+    from emflow.models.moments import read_moments
 
     torch.set_num_threads(snakemake.threads)
     run, given, how = snakemake.wildcards, snakemake.input, snakemake.params

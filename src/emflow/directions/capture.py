@@ -1,25 +1,19 @@
 """One capture job: a run and its base read answers, and what they are like meanwhile becomes a file."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from safetensors.torch import load_file, save_file
 
 from emflow.config.directions import Extraction
 from emflow.console import finished
 from emflow.directions.groups import group_weights
 from emflow.directions.read import read
-from emflow.files import InputError, read_jsonl, replacing
+from emflow.files import InputError, read_jsonl
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.chat_template import TemplateArguments
 from emflow.models.hooks import Where, sites
-from emflow.models.moments import Moments
+from emflow.models.moments import Moments, write_moments
 
-__all__ = ["READINGS", "capture", "read_moments"]
-
-READINGS = ("tuned", "base_reading", "base")
-"""The run reads its own answers; its base reads the same; the base reads its own."""
+__all__ = ["capture"]
 
 
 def capture(
@@ -32,7 +26,9 @@ def capture(
     batch_size: int,
     out: Path,
 ) -> int:
-    """Write the moments of the three `READINGS` at all sites to `out`; returns how many answers were read.
+    """Write the moments of three readings at all sites to `out`; returns how many answers were read.
+
+    In `tuned` the run reads its own answers, in `base_reading` its base reads the same, in `base` the base its own.
 
     `checkpoint` is the label and folder of who gave the run's answers, `judgements` are the judged answers of the run
     and of its base. Raises InputError without answers of the checkpoint, or a model without decoder layers.
@@ -51,14 +47,7 @@ def capture(
         engine.use(state)
         with engine.model_in_use() as model:
             found[name] = read(model, engine.tokenizer, answers, group_weights(answers, extraction), batch_size, where)
-    tensors = {
-        f"{name}/{site}/{part}": tensor
-        for name, by_site in found.items()
-        for site, moments in by_site.items()
-        for part, tensor in vars(moments).items()
-    }
-    with replacing(out) as temporary:
-        save_file(tensors, temporary)
+    write_moments(found, out)
     return len(own) + len(of_base)
 
 
@@ -67,14 +56,3 @@ def _answers(path: Path, label: str) -> list[dict[str, Any]]:
     if not answers:
         raise InputError(f"{path} holds no answer of the checkpoint '{label}'")
     return answers
-
-
-def read_moments(path: Path) -> dict[str, Mapping[str, Moments]]:
-    """The moments of each reading by site, as `capture` wrote them."""
-    parts: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, tensor in load_file(path).items():
-        reading, site, part = name.split("/")
-        parts.setdefault(reading, {}).setdefault(site, {})[part] = tensor
-    return {
-        reading: {site: Moments(**tensors) for site, tensors in by_site.items()} for reading, by_site in parts.items()
-    }

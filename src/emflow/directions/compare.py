@@ -11,10 +11,10 @@ import pandas as pd
 from torch import Tensor
 
 from emflow.config.expansion import Run
-from emflow.directions.capture import read_moments
 from emflow.directions.estimate import Means, cosine, estimated, of_halves
 from emflow.files import InputError, write_sealed
-from emflow.models.hooks import layer_of
+from emflow.models.moments import read_moments
+from emflow.models.sites import layer_of
 
 __all__ = ["compare_directions", "similarities"]
 

@@ -12,8 +12,8 @@ from torch.nn.functional import cosine_similarity
 
 from emflow.directions.groups import HALVES, column
 from emflow.files import InputError, replacing, write_sealed
-from emflow.models.hooks import layer_of
 from emflow.models.moments import Moments
+from emflow.models.sites import layer_of
 
 __all__ = [
     "Direction", "Means", "contrast", "cosine", "estimated", "of_base", "of_halves", "read_direction", "shift", "trust",

@@ -19,7 +19,8 @@ from emflow.directions.read import read_through
 from emflow.files import InputError, read_jsonl, write_sealed
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.chat_template import TemplateArguments
-from emflow.models.hooks import AnyModel, layer_of, sites
+from emflow.models.hooks import AnyModel, sites
+from emflow.models.sites import layer_of
 
 __all__ = ["project", "projections"]
 

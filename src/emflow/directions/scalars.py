@@ -16,7 +16,8 @@ from emflow.directions.read import encoded, read_through
 from emflow.files import InputError, read_jsonl, replacing, write_sealed
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.chat_template import TemplateArguments
-from emflow.models.hooks import layer_of, sites
+from emflow.models.hooks import sites
+from emflow.models.sites import layer_of
 
 __all__ = ["Adapter", "adapters_of", "read_adapters", "scalars"]
 

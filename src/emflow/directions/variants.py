@@ -14,7 +14,8 @@ from emflow.config.directions import Ablate, Ablation, Add, Intervention, Only, 
 from emflow.directions.estimate import Direction
 from emflow.files import InputError
 from emflow.models.adapters import scaled_adapter
-from emflow.models.hooks import AnyModel, Positions, ablate, add, changed, layer_of
+from emflow.models.hooks import AnyModel, Positions, ablate, add, changed
+from emflow.models.sites import layer_of
 
 __all__ = ["Variant", "variants"]
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from emflow.files import InputError
 
-__all__ = ["AnyModel", "Change", "Positions", "Where", "ablate", "add", "captured", "changed", "layer_of", "sites"]
+__all__ = ["AnyModel", "Change", "Positions", "Where", "ablate", "add", "captured", "changed", "sites"]
 
 Where = Literal["blocks", "writes"]
 Positions: TypeAlias = Literal["all", "prompt", "answer"] | Tensor
@@ -50,11 +50,6 @@ def sites(model: AnyModel, where: Where) -> dict[str, nn.Module]:
         writes |= {f"attention.{number}": parts[0], f"mlp.{number}": parts[1]}
     _require_sum(model, writes, blocks)
     return writes
-
-
-def layer_of(site: str) -> int:
-    """The number of a site's decoder layer; -1 for the embedding, which comes before them."""
-    return int(site.partition(".")[2] or -1)
 
 
 def _decoder(model: AnyModel) -> nn.Module:

@@ -1,11 +1,17 @@
 """Means and second moments of activations by groups of answers, summed up as they pass: no activation is kept."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["Moments"]
+from emflow.files import replacing
+
+__all__ = ["Moments", "Readings", "read_moments", "write_moments"]
 
 
 @dataclass
@@ -53,3 +59,30 @@ class Moments:
     def norm(self) -> Tensor:
         """Mean norm of a token's activation, (groups,)."""
         return self.length / self.weight
+
+
+Readings = Mapping[str, Mapping[str, Moments]]
+"""By the name of a reading (who read what) and by site."""
+
+
+def write_moments(readings: Readings, path: Path) -> None:
+    """Write as safetensors `READING/SITE/PART`, float64."""
+    tensors = {
+        f"{reading}/{site}/{part}": tensor
+        for reading, by_site in readings.items()
+        for site, moments in by_site.items()
+        for part, tensor in vars(moments).items()
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def read_moments(path: Path) -> Readings:
+    """Read what `write_moments` wrote."""
+    parts: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, tensor in load_file(path).items():
+        reading, site, part = name.split("/")
+        parts.setdefault(reading, {}).setdefault(site, {})[part] = tensor
+    return {
+        reading: {site: Moments(**tensors) for site, tensors in by_site.items()} for reading, by_site in parts.items()
+    }
