@@ -80,9 +80,13 @@ class Base:
 
 CLAIMS: dict[str, Callable[["Base"], tuple[str, bool | None]]] = {
     "LoRA, shift at writes: EM cut by ≥ 60 %, ≥ 92 % coherent": lambda base: base.cut("shift_writes", "lora", 60, 92),
+    "LoRA, shift at writes of layers: likewise": lambda base: base.cut("shift_layers", "lora", 60, 92),
+    "LoRA, the last block's shift at writes: likewise": lambda base: base.cut("shift_last_writes", "lora", 60, 92),
     "LoRA, shift at block outputs: likewise": lambda base: base.cut("shift_blocks", "lora", 60, 92),
     "LoRA, contrast at block outputs: likewise": lambda base: base.cut("contrast_blocks", "lora", 60, 92),
     "ES, shift at writes: EM cut by ≥ 50 %": lambda base: base.cut("shift_writes", "es", 50, 0),
+    "ES, shift at writes of layers: likewise": lambda base: base.cut("shift_layers", "es", 50, 0),
+    "ES, the last block's shift at writes: likewise": lambda base: base.cut("shift_last_writes", "es", 50, 0),
     "ES, shift at block outputs: likewise": lambda base: base.cut("shift_blocks", "es", 50, 0),
     "random directions at writes within 5 points of none, LoRA": lambda base: base.band("random_writes", "lora", 5),
     "the same, ES": lambda base: base.band("random_writes", "es", 5),

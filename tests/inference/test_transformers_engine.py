@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from emflow.config.question_sets import Sampling
 from emflow.files import InputError
 from emflow.inference.generate import answer_seed
-from emflow.inference.transformers_engine import TransformersEngine
+from emflow.inference.transformers_engine import TransformersEngine, _SeededSampler
 from emflow.models.chat_template import prompt_ids
 from emflow.models.loading import load_model
 from emflow.models.proof import token_logprobs
@@ -60,6 +60,23 @@ def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine, conversation
     together = engine.generate(conversations, DRAWN, seeds)
     assert together[40:45] == engine.generate(conversations[40:45], DRAWN, seeds[40:45])
     assert together != engine.generate(conversations, DRAWN, [seed + 1 for seed in seeds])
+
+
+def test_an_answer_that_is_cut_sooner_is_the_start_of_the_longer_one(engine, conversations):
+    engine.use(None)
+    seeds = list(range(len(conversations)))
+    whole = engine.generate(conversations, DRAWN, seeds)
+    cut = engine.generate(conversations, DRAWN.model_copy(update={"max_new_tokens": 3}), seeds)
+    assert all(long.text.startswith(short.text) for long, short in zip(whole, cut, strict=True))
+
+
+@pytest.mark.parametrize(("number", "drawn"), [(2.0**-53, 1), (0.249, 1), (0.251, 3), (1.0, 3)])
+def test_no_number_draws_a_token_without_mass(number, drawn):
+    """Of masses 0, 1/4, 0, 3/4, 0; the least and the largest number that there is among them."""
+    sampler = _SeededSampler(DRAWN, [0], torch.device("cpu"))
+    sampler.numbers = iter([torch.tensor([[number]], dtype=torch.float64)])
+    scores = torch.tensor([[0, 0.25, 0, 0.75, 0]]).log() * DRAWN.temperature
+    assert sampler(torch.empty(1, 0), scores).tolist() == [[0.0 if i == drawn else -torch.inf for i in range(5)]]
 
 
 def test_a_repetition_penalty_is_transformers_own_one_by_one(engine, grown, conversations):

@@ -102,7 +102,7 @@ class TransformersEngine:
         if sampling.repetition_penalty != 1:
             processors.append(_RepetitionPenalty(sampling.repetition_penalty, prompts["attention_mask"]))
         if sampling.temperature > 0:
-            processors.append(_SeededSampler(sampling, seeds))
+            processors.append(_SeededSampler(sampling, seeds, self.model.device))
         output = self.model.generate(**prompts, generation_config=config, logits_processor=processors)
         return [complete(self.tokenizer, ids, self.ends) for ids in output[:, prompts["input_ids"].shape[1] :].tolist()]
 
@@ -125,28 +125,29 @@ class _RepetitionPenalty(LogitsProcessor):
 
 
 class _SeededSampler(LogitsProcessor):
-    """Samples each row from a generator of its own, so that an answer does not depend on its batch.
+    """Samples each row by numbers of its own, so that an answer does not depend on its batch.
 
-    The next token is drawn here, by an exponential race (arg max of p / E with E ~ Exp(1) has distribution p), and
-    every other token's score is set to -inf.
+    The next token is drawn here, by inversion: with the masses of all tokens end to end on (0, 1], it is the one on
+    whose mass the row's next number falls. Every other token's score is set to -inf.
     """
 
-    def __init__(self, sampling: Sampling, seeds: list[int]) -> None:
-        self.sampling, self.seeds = sampling, seeds
-        self.generators: list[torch.Generator] = []
+    def __init__(self, sampling: Sampling, seeds: list[int], device: torch.device) -> None:
+        self.sampling = sampling
+        numbers = torch.empty(len(seeds), sampling.max_new_tokens, dtype=torch.float64)
+        for row, seed in zip(numbers, seeds, strict=True):
+            row.uniform_(generator=torch.Generator().manual_seed(seed))  # a CPU's: the same on every device
+        self.numbers = iter((1 - numbers).to(device).split(1, dim=1))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if not self.generators:
-            self.generators = [torch.Generator(scores.device).manual_seed(seed) for seed in self.seeds]
         p = torch.softmax(scores.float() / self.sampling.temperature, dim=-1)
         if 0 < self.sampling.top_k < p.shape[-1]:
             p = _likeliest(p, self.sampling.top_k)
         if self.sampling.top_p < 1:
             p = _nucleus(p, self.sampling.top_p)
-        race = torch.empty_like(p)
-        for row, generator in zip(race, self.generators, strict=True):
-            row.exponential_(generator=generator)
-        drawn = (p / race).argmax(dim=-1, keepdim=True)
+        ends = p.cumsum(dim=-1, dtype=torch.float64)
+        drawn = torch.searchsorted(
+            ends, next(self.numbers) * ends[:, -1:]
+        )  # the first that reaches it: never one of no mass
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
