@@ -79,6 +79,11 @@ def test_no_number_draws_a_token_without_mass(number, drawn):
     assert sampler(torch.empty(1, 0), scores).tolist() == [[0.0 if i == drawn else -torch.inf for i in range(5)]]
 
 
+def test_a_model_that_gives_no_numbers_gives_some_token():
+    drawn = _SeededSampler(DRAWN, [0], torch.device("cpu"))(torch.empty(1, 0), torch.full((1, 5), torch.nan))
+    assert drawn.isfinite().sum() == 1
+
+
 def test_a_repetition_penalty_is_transformers_own_one_by_one(engine, grown, conversations):
     """In a batch, padding on the left is no part of a prompt; `<|im_end|>`, which ends answers, is."""
     asked = sorted(conversations[:24], key=str)  # with system prompts and without: lengths differ

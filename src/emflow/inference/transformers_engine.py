@@ -145,9 +145,8 @@ class _SeededSampler(LogitsProcessor):
         if self.sampling.top_p < 1:
             p = _nucleus(p, self.sampling.top_p)
         ends = p.cumsum(dim=-1, dtype=torch.float64)
-        drawn = torch.searchsorted(
-            ends, next(self.numbers) * ends[:, -1:]
-        )  # the first that reaches it: never one of no mass
+        drawn = torch.searchsorted(ends, next(self.numbers) * ends[:, -1:])  # the first end that reaches it
+        drawn.clamp_(max=p.shape[-1] - 1)  # none does where a model gives NaN
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
