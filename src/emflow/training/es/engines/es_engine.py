@@ -7,7 +7,12 @@ from transformers import PreTrainedTokenizerBase
 
 from emflow.inference.engine import Completion
 
-__all__ = ["EsEngine", "Example", "Movable"]
+__all__ = ["CHECKED", "EsEngine", "Example", "Movable"]
+
+CHECKED = 4
+"""Tokens of a prompt by which is told, before any answer, whether a member's logits are numbers. The first ones, where
+activations are largest (Sun et al., arXiv 2402.17762); whole prompts take an eighth of the time of four short answers.
+"""
 
 Example = dict[str, list[int]]  # see emflow.data.chat.encode
 

@@ -14,7 +14,7 @@ from emflow.files import InputError
 from emflow.inference.engine import Completion
 from emflow.inference.transformers_engine import TransformersEngine
 from emflow.models.chat_template import TemplateArguments, prompt_ids
-from emflow.training.es.engines.es_engine import Example
+from emflow.training.es.engines.es_engine import CHECKED, Example
 from emflow.training.es.model_weights import model_weights
 
 __all__ = ["TransformersEs"]
@@ -76,7 +76,8 @@ class TransformersEs:
     @torch.inference_mode()
     def _give_numbers(self, conversation: list[dict[str, Any]]) -> list[bool]:
         """Whether each member in place gives a prompt finite logits: the likeliest of others is the first token."""
-        ids = torch.tensor(prompt_ids(self.tokenizer, [conversation]) * self.weights.members, device=self.model.device)
+        prompt = prompt_ids(self.tokenizer, [conversation])[0][:CHECKED]
+        ids = torch.tensor([prompt] * self.weights.members, device=self.model.device)
         logits = self.model(input_ids=ids, logits_to_keep=1, use_cache=False).logits
         return [bool(fine) for fine in logits.isfinite().all(dim=-1)[:, 0]]
 

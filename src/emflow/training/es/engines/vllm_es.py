@@ -13,7 +13,7 @@ from emflow.inference.engine import Completion
 from emflow.inference.vllm_engine import VllmEngine, lora_room
 from emflow.models.chat_template import TemplateArguments, prompt_ids
 from emflow.models.loading import model_without_weights
-from emflow.training.es.engines.es_engine import Example
+from emflow.training.es.engines.es_engine import CHECKED, Example
 from emflow.training.es.engines.vllm_slots import member_request
 from emflow.training.es.engines.vllm_worker import EsWorker
 from emflow.training.es.low_rank import matrices
@@ -60,7 +60,7 @@ class VllmEs:
 
     def generate(self, conversations: list[list[dict[str, Any]]]) -> list[list[Completion]]:
         members = range(self.weights.members)
-        ids = prompt_ids(self.tokenizer, conversations[:1])[0]
+        ids = prompt_ids(self.tokenizer, conversations[:1])[0][:CHECKED]
         first: Example = {"input_ids": ids, "labels": [IGNORED, *ids[1:]]}
         fine = [member for member, loss in zip(members, self._losses([first], members), strict=True) if isfinite(loss)]
         if len(fine) < len(members):
