@@ -58,6 +58,10 @@ class Base:
         told = f"{before[0]:.1f} ({before[1]:.0f}) → {after[0]:.1f} ({after[1]:.0f}): −{gone:.0f} %"
         return told, gone >= least and after[1] >= coherent
 
+    def left(self, intervention: str, method: str) -> tuple[str, None]:
+        """The same, of which nothing is claimed."""
+        return self.cut(intervention, method, 0, 0)[0], None
+
     def band(self, intervention: str, method: str, most: float) -> tuple[str, bool]:
         """Random directions: how far from none, at most, in points."""
         none, random = self.one("none", method)[0], self.rows(intervention, method)["em_rate"]
@@ -81,22 +85,21 @@ class Base:
 CLAIMS: dict[str, Callable[["Base"], tuple[str, bool | None]]] = {
     "LoRA, shift at writes: EM cut by ≥ 60 %, ≥ 92 % coherent": lambda base: base.cut("shift_writes", "lora", 60, 92),
     "LoRA, shift at writes of layers: likewise": lambda base: base.cut("shift_layers", "lora", 60, 92),
-    "LoRA, the last block's shift at writes: likewise": lambda base: base.cut("shift_last_writes", "lora", 60, 92),
     "LoRA, shift at block outputs: likewise": lambda base: base.cut("shift_blocks", "lora", 60, 92),
     "LoRA, contrast at block outputs: likewise": lambda base: base.cut("contrast_blocks", "lora", 60, 92),
     "ES, shift at writes: EM cut by ≥ 50 %": lambda base: base.cut("shift_writes", "es", 50, 0),
     "ES, shift at writes of layers: likewise": lambda base: base.cut("shift_layers", "es", 50, 0),
-    "ES, the last block's shift at writes: likewise": lambda base: base.cut("shift_last_writes", "es", 50, 0),
+    "random directions there within 5 points of none, LoRA": lambda base: base.band("random_layers", "lora", 5),
+    "random directions there, ES": lambda base: base.band("random_layers", "es", 5),
     "ES, shift at block outputs: likewise": lambda base: base.cut("shift_blocks", "es", 50, 0),
-    "random directions at writes within 5 points of none, LoRA": lambda base: base.band("random_writes", "lora", 5),
-    "the same, ES": lambda base: base.band("random_writes", "es", 5),
     "random directions at block outputs, LoRA": lambda base: base.band("random_blocks", "lora", 5),
-    "the same, ES (blocks)": lambda base: base.band("random_blocks", "es", 5),
-    "LoRA with the direction of ES (measured)": lambda base: (base.cut("from_es", "lora", 0, 0)[0], None),
-    "ES with the direction of LoRA (measured)": lambda base: (base.cut("from_lora", "es", 0, 0)[0], None),
-    "to zero instead of the base's mean, LoRA (measured)": lambda base: (
-        base.cut("shift_writes_to_zero", "lora", 0, 0)[0],
-        None,
+    "random directions at block outputs, ES": lambda base: base.band("random_blocks", "es", 5),
+    "LoRA, the shift of ES at writes of layers (measured)": lambda base: base.left("from_es", "lora"),
+    "ES, the shift of LoRA at writes of layers (measured)": lambda base: base.left("from_lora", "es"),
+    "LoRA, the last block's shift at writes (measured)": lambda base: base.left("shift_of_last", "lora"),
+    "ES, the last block's shift at writes (measured)": lambda base: base.left("shift_of_last", "es"),
+    "LoRA, shift at writes to zero, not the base's mean (measured)": lambda base: base.left(
+        "shift_writes_to_zero", "lora"
     ),
     "base steered at its prompts: ≥ 30 % EM, ≥ 85 % coherent": lambda base: base.steered(),
     "random directions of that length instead (measured)": lambda base: (base.beside_steered(), None),
