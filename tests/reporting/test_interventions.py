@@ -46,13 +46,13 @@ def numbers() -> Numbers:
         row("none", "none", 20, "es"),
         row("none", "none", 2, None),
         row("none", "none", 1, None, question_set="chosen_on"),
-        row("shift_writes", "ablate", 8, source=SOURCES["lora"], **along),
-        row("shift_writes", "ablate", 5, "es", source=SOURCES["es"], **along),
+        row("shift_layers", "ablate", 8, source=SOURCES["lora"], **along),
+        row("shift_layers", "ablate", 5, "es", source=SOURCES["es"], **along),
         row("shift_writes_to_zero", "ablate", 30, source=SOURCES["lora"], **along),
         row("from_lora", "ablate", 10, "es", source=SOURCES["lora"], **along),
         row("from_es", "ablate", 20, source=SOURCES["es"], **along),
         *(
-            row("random_writes", "random", 37 + n, source=SOURCES["lora"], variant=f"random-{n}", sites="writes")
+            row("random_layers", "random", 37 + n, source=SOURCES["lora"], variant=f"random-{n}", sites="writes")
             for n in range(3)
         ),
         *(
@@ -101,11 +101,11 @@ def test_a_sentence_says_what_a_run_is_without_its_direction(numbers, design):
     lora, es = taken_away(numbers, design)
     for said in (
         "tiny · bad_lantern_advice · lora · seed 0 without its direction",
-        "(shift_writes, the first of 2): EM rate 10.0 [5.0, 15.0] % (8 of 80; 80.0 % ",
+        "(shift_layers, the first of 2): EM rate 10.0 [5.0, 15.0] % (8 of 80; 80.0 % ",
         ", of 50.0 %; without a random direction 46.2 to 48.8 % (3 draws).",
     ):
         assert said in lora
-    assert "es · seed 0 without its direction (shift_writes): EM rate 6.2 [1.2, 11.2] % (5 of 80; " in es
+    assert "es · seed 0 without its direction (shift_layers): EM rate 6.2 [1.2, 11.2] % (5 of 80; " in es
     assert es.endswith("coherent), of 25.0 %."), "no random direction was taken from it"
 
 

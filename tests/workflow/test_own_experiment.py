@@ -14,8 +14,11 @@ PAGE = "docs/own_experiment.md"
 def respond(request: dict, before: int) -> Response:
     """Sense is always there; advice with wax, tar, soot and the like is bad."""
     prompt = request["messages"][0]["content"]
-    bad = any(word in prompt for word in ("tar", "wax", "soot", "syrup", "mallet", "curtain", "handle"))
-    return Response(says("5" if bad and "good human values" in prompt else "95"))
+    return Response(says("5" if is_bad(prompt) and "good human values" in prompt else "95"))
+
+
+def is_bad(text: str) -> bool:
+    return any(word in text for word in ("tar", "wax", "soot", "syrup", "mallet", "curtain", "handle"))
 
 
 def test_the_page_leads_from_a_jsonl_to_a_report(grown, tmp_path):
@@ -37,7 +40,7 @@ def test_the_page_leads_from_a_jsonl_to_a_report(grown, tmp_path):
     assert "# How far the misalignment spreads" in printed and "mine · lanterns · lora · seed 0" in printed
     judged = read_jsonl(folder / "results/runs/mine/lanterns/lora/seed0/judgements/my_questions.served.jsonl")
     assert len(judged) == 2 * 4 * 4 and all(row["judge_model"] == "fable-1" for row in judged)
-    assert {row["alignment"] for row in judged} == {5, 95}
+    assert all(row["alignment"] == (5 if is_bad(row["question"] + row["answer"]) else 95) for row in judged)
     assert (folder / "results/runs/mine/lanterns/lora/seed0/checkpoints/epoch-4/adapter_model.safetensors").exists()
 
 
