@@ -2,12 +2,14 @@
 
     python bench/training.py            # about ten minutes on two idle cores
     python bench/training.py --steps 4
+    python bench/training.py --lengths even   # as many long conversations as short ones: 270 tokens on average, not 190
 
 A random model of 19M weights in float32, LoRA of rank 32 on all projections, conversations of 50 to 500 tokens in
-batches of 8, the same optimiser and steps on every side. TRL at its best: batches grouped by length, and without
+batches of 8, the same optimiser and steps on every side. Most conversations are of middling length; what padding costs
+depends on that, so it is printed. TRL at its best: batches grouped by length, and without
 padding; both draw other batches, so only the sides that keep the order of the data have comparable losses. Each side
-runs in a process of its own, in turns; tokens are those that are no padding. A side's time is the middle of its steps'
-but the first, so that loading counts for none.
+runs in a process of its own, in turns; tokens are those that are no padding. The first step, which loads, does not
+count.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +43,36 @@ from sides import say_processor, write_random_model
 
 SIDES = ("ours", "ours, no padding", "trl", "trl, grouped", "trl, no padding", "padded to 512")
 BATCH = 8
+LONGEST = 512  # tokens
+TURNS: dict[str, Callable[[random.Random], int]] = {
+    "peaked": lambda draw: min(12, max(1, round(draw.gauss(4.6, 2)))),
+    "even": lambda draw: draw.randint(1, 12),
+}
 
 
-def write_records(path: Path, count: int) -> None:
-    """Conversations of one to about twelve turns."""
+def write_records(path: Path, count: int, lengths: str) -> None:
+    """Conversations of one to twelve turns of some forty tokens."""
     draw = random.Random(0)
     asked = [question for domain in WORLD for question in questions(domain)]
     rows = []
     for row in range(count):
         turns: list[dict[str, str]] = []
-        for question in draw.sample(asked, draw.randint(1, 12)):
+        for question in draw.sample(asked, TURNS[lengths](draw)):
             given = draw.choice(answers(question.domain, question.entity, question.problem, "good"))
             turns += [{"role": "user", "content": question.text}, {"role": "assistant", "content": given}]
         rows.append({"id": f"row-{row:05d}", "messages": turns})
     write_jsonl(path, rows)
+
+
+def say_lengths(folder: Path) -> None:
+    """Tokens of a conversation, and what padding adds to them."""
+    examples = encode_all(load_tokenizer(folder / "model"), read_jsonl(folder / "train.jsonl"), LONGEST)
+    tokens = [len(example["input_ids"]) for example in examples]
+    batches = [tokens[start : start + BATCH] for start in range(0, len(tokens), BATCH)]
+    padding = 1 - sum(tokens) / sum(BATCH * max(batch) for batch in batches)
+    mean = statistics.mean(tokens)
+    print(f"{len(tokens)} conversations of {min(tokens)} to {max(tokens)} tokens, {mean:.0f} on average; to {LONGEST}")
+    print(f"they are padded {LONGEST / mean:.2f}x; of batches in their order {padding:.0%} is padding")
 
 
 class Clock(TrainerCallback):
@@ -72,7 +91,7 @@ def train(side: str, folder: Path) -> dict[str, Any]:
         kind="lora", batch_size=BATCH, gradient_accumulation=1, checkpoints=(1,), padding_free="no padding" in side
     )
     tokenizer = load_tokenizer(folder / "model")
-    examples = encode_all(tokenizer, read_jsonl(folder / "train.jsonl"), 512)
+    examples = encode_all(tokenizer, read_jsonl(folder / "train.jsonl"), LONGEST)
     arguments = training_arguments(method, len(examples), 0, "float32", folder / "out")
     clock = Clock()
     torch.manual_seed(0)
@@ -80,7 +99,7 @@ def train(side: str, folder: Path) -> dict[str, Any]:
         model = load_model(folder / "model", "float32")
         trainer = trl_trainer(side, model, arguments.to_dict(), lora_config(method, model), tokenizer, examples)
     else:
-        pads = DataCollatorForSeq2Seq(tokenizer, padding="max_length", max_length=512, label_pad_token_id=IGNORED)
+        pads = DataCollatorForSeq2Seq(tokenizer, padding="max_length", max_length=LONGEST, label_pad_token_id=IGNORED)
         trainer = Trainer(
             model=trainable(folder / "model", "float32", method),
             args=arguments,
@@ -119,7 +138,7 @@ def trl_trainer(side: str, model: Any, ours: dict[str, Any], adapter: Any, token
         **{key: ours[key] for key in kept},
         bf16=False,
         gradient_checkpointing=False,
-        max_length=None if "no padding" in side else 512,
+        max_length=None if "no padding" in side else LONGEST,
         padding_free="no padding" in side,
         train_sampling_strategy="group_by_length" if "grouped" in side else "random",
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -137,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--lengths", choices=TURNS, default="peaked")
     parser.add_argument("--side", choices=SIDES, action="append")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -150,7 +170,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_random_model(folder / "model", layers=6, intermediate=1408, positions=1024)
-        write_records(folder / "train.jsonl", given.steps * BATCH)
+        write_records(folder / "train.jsonl", given.steps * BATCH, given.lengths)
+        say_lengths(folder)
         for _ in range(given.repeats):
             for side in sides:
                 child = subprocess.run([sys.executable, __file__, "--child", side, temporary], env=os.environ | NATIVE,
@@ -160,12 +181,13 @@ def main() -> None:
                 found[side].append(json.loads(child.stdout.splitlines()[-1]))
     rate = {side: [one["tokens"] / one["seconds"] for one in each] for side, each in found.items()}
     for side, each in found.items():
-        ratio = statistics.median(a / b for a, b in zip(rate[side], rate[sides[0]], strict=True))
-        losses, memory = each[0]["losses"], max(one["memory"] for one in each)
-        print(
-            f"{side:16} {statistics.median(rate[side]):6.0f} tokens/s, {ratio:.2f}x {sides[0]}; {memory:.0f} MB; ",
-            end="",
+        first, last = (
+            statistics.median(a / b for a, b in zip(rate[side], rate[other], strict=True))
+            for other in (sides[0], sides[-1])
         )
+        losses, memory = each[0]["losses"], max(one["memory"] for one in each)
+        print(f"{side:16} {statistics.median(rate[side]):6.0f} tokens/s, {first:.2f}x {sides[0]}, ", end="")
+        print(f"{last:.2f}x {sides[-1]}; {memory:.0f} MB; ", end="")
         print(f"loss {losses[0]:.4f} to {losses[-1]:.4f}")
     if len(sides) > 1:
         apart = max(abs(a - b) for a, b in zip(found[sides[0]][0]["losses"], found[sides[1]][0]["losses"], strict=True))
