@@ -25,6 +25,7 @@ from emflow.inference.generate import (
     answer_seed,
     answered,
     generate,
+    given_ahead,
     prompts_of,
     shared_tasks,
 )
@@ -246,10 +247,12 @@ def test_one_load_answers_all_sets_and_each_job_writes_its_own(grown, asked, que
     first = generate(served, two, [none, all_of_them])
     assert first.others == ("lanterns",)  # an empty set is for its own job to report
     assert [path.name for path in two.out.parent.glob("*.jsonl")] == ["two.jsonl"]
+    assert [each.name for each in (two, none, all_of_them) if given_ahead(each.out).exists()] == ["lanterns"]
     with pytest.raises(InputError, match="the question set is empty"):
         generate(served, none, [two])
     second = generate(served, all_of_them, [two])
     assert (second.kept, second.tokens, second.others) == (48, 0, ())
+    assert not given_ahead(all_of_them.out).exists()
     assert all_of_them.out.read_bytes() == undisturbed.read_bytes()  # as by a job of its own
     assert loads == [grown]
     generate(served, replace(two, out=tmp_path / "alone.jsonl"))
@@ -260,7 +263,9 @@ def test_answers_by_other_code_are_not_kept(grown, asked, questions, tmp_path, l
     kites, other = (Task(asked, name, SAMPLING, questions, tmp_path / f"{name}.jsonl", "old") for name in ("k", "l"))
     served = Served(ENGINE, grown, "float32")
     generate(served, kites, [other])
+    assert given_ahead(other.out).exists()
     assert generate(served, replace(other, code="new")).kept == 0
+    assert not given_ahead(other.out).exists()
     assert len(loads) == 2
 
 

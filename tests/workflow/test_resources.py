@@ -6,6 +6,7 @@ from collections import defaultdict
 import pytest
 import yaml
 
+from emflow.inference.generate import given_ahead
 from pipelines import ROOT
 from planned import planned
 
@@ -103,3 +104,24 @@ def test_a_job_asks_for_a_gpu_if_and_only_if_it_runs_where_cuda_is(jobs, study):
 )
 def test_jobs_ask_for_as_many_gpus_as_they_use(jobs, study, expected):
     assert gpus(jobs[study]) == expected
+
+
+def test_a_job_whose_answers_another_gave_asks_for_no_gpu_and_stays_in_its_environment(tmp_path):
+    study = EXPERIMENTS["phase_transition"]
+
+    def answering() -> dict[str, dict]:
+        (jobs,) = planned(tmp_path, study)
+        return {job["output"][0]: job for job in jobs if job["rule"].startswith("generate")}
+
+    before = answering()
+    assert {(job["rule"], job["gpus"]) for job in before.values()} == {
+        (rule, 1) for rule in ("generate", "generate_scaled", "generate_base")
+    }
+    given = {job["rule"]: out for out, job in before.items()}.values()  # one of each
+    for out in given:
+        mark = given_ahead(tmp_path / out)
+        mark.parent.mkdir(parents=True)
+        mark.touch()
+    after = answering()
+    assert {out for out, job in after.items() if not job["gpus"]} == {*given}
+    assert {after[out]["environment"] for out in given} == {"gpu.yaml"}

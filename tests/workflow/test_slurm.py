@@ -101,12 +101,14 @@ def test_on_two_cores_and_an_hour_the_default_workflow_gives_the_local_result(gr
     config = (folder / "config/config.yaml").read_text()
     (folder / "config/config.yaml").write_text(config.replace("parameters: 0.5", "parameters: 0.0005"))
     (tmp_path / "slurm").mkdir()
-    with running(tmp_path / "slurm", SMALL) as slurm, on_slurm(slurm, folder) as snakemake:
+    with running(tmp_path / "slurm", SMALL) as slurm, on_slurm(slurm, folder, *quick()) as snakemake:
         assert snakemake.wait(60 * MINUTES) == 0, output(folder)
         jobs = [job.split() for job in slurm.jobs("%T %C")]
+        asked = sorted(job.split()[:2] for job in slurm.jobs("%m %l %k") if "rule_generate" in job)
     assert {state for state, _ in jobs} == {"COMPLETED"}, jobs
     assert sorted(int(cores) for _, cores in jobs) == [1] * (len(jobs) - 1) + [2], jobs  # the report is drawn by two
     assert loads(folder) == 2  # of the run, and of its base
+    assert asked == [["1500M", "3:00"]] * 2 + [["1802M", "20:00"]] * 2  # who finds answers given asks for little
     for path in sorted((local / "results").rglob("*.jsonl")):
         if "seed1" not in path.parts:
             assert (folder / path.relative_to(local)).read_text() == path.read_text(), path

@@ -18,7 +18,7 @@ rule generate:
         environment(generating)
     threads: cores(generating)
     resources:
-        **resources(generating),
+        **resources(unless_given(generating, RUN.answerer.generations("{question_set}"))),
     params:
         sampling=lambda w: sampling(w.question_set),
         engine=CONFIG.engine.identity(),
@@ -49,7 +49,7 @@ rule generate_base:
         environment(generating)
     threads: cores(generating)
     resources:
-        **resources(generating),
+        **resources(unless_given(generating, RESULTS.base("{model}").generations("{questions}"))),
     params:
         sampling=lambda w: sampling(w.questions.split("/")[0]),
         engine=CONFIG.engine.identity(),

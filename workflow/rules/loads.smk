@@ -2,7 +2,7 @@
 # those that are planned the first is told of the others and answers them, too, and they come after it.
 import json
 
-from emflow.files import write_text
+from emflow.files import remove, write_text
 
 ANSWERING = ("generate", "generate_scaled", "generate_base")
 
@@ -38,8 +38,11 @@ def share_loads():
         return
     told = []
     for first, *others in loads():
+        for job in (first, *others):
+            remove(given_ahead(Path(job.output[0])))  # what an earlier run gave may be for other questions
         for other in others:
             told.append({"answered_by": first.output[0], **task(other)})
+            other.attempt = other.attempt  # asks anew when its turn comes: for little, if it was answered
             for job in [*workflow.dag.dependencies[other]]:
                 run_after(job, first)
             run_after(first, other)

@@ -2,6 +2,8 @@
 # what it needs. Each retry asks for more. Sites override any of it in their profile: set-resources, set-threads.
 from typing import NamedTuple
 
+from emflow.inference.generate import given_ahead
+
 
 class Need(NamedTuple):
     gigabytes: float  # host memory per billion parameters
@@ -130,6 +132,16 @@ def merging(w):
 
 def generating(w):
     return Work("generate", CONFIG.models[w.model], CONFIG.engine)
+
+
+def unless_given(work_of, answers):
+    """The work of a job that answers into this file: to look the answers up, where another job's load gave them."""
+
+    def work(wildcards):
+        out = Path(str(answers).format(**wildcards))
+        return Work("look up", None) if given_ahead(out).exists() else work_of(wildcards)
+
+    return work
 
 
 def reading(w):

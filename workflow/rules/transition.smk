@@ -43,6 +43,8 @@ use rule generate as generate_scaled with:
         RESULTS.log("generate_scaled", RUN_JOB / "{question_set}"),
     benchmark:
         RESULTS.benchmark("generate_scaled", RUN_JOB / "{question_set}")
+    resources:
+        **resources(unless_given(generating, RUN.scaled.answerer.generations("{question_set}"))),
 
 
 rule trajectory:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from emflow.config.engine import EngineSettings
 from emflow.config.question_sets import Sampling
 from emflow.console import finished, note, progress
-from emflow.files import InputError, digest_text, read_jsonl, stamp, write_jsonl
+from emflow.files import InputError, digest_text, read_jsonl, remove, stamp, write_jsonl, write_text
 from emflow.inference.engine import AdaptersEngine, Engine
 from emflow.models.checkpoints import checkpoint_folders, is_adapter, unchanged_checkpoints
 from emflow.models.generation_config import with_models_own
@@ -36,6 +36,7 @@ __all__ = [
     "answer_seed",
     "answered",
     "generate",
+    "given_ahead",
     "prompts_of",
     "shared_tasks",
     "whole_batches",
@@ -104,6 +105,12 @@ def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
+def given_ahead(out: Path) -> Path:
+    """What stands beside an output while all of its answers do, given with another job's load: its own job will load
+    nothing, and need not ask for what a load takes."""
+    return out.with_name(f".{out.name}.given")
+
+
 def generate(served: Served, asked: Task, others: Sequence[Task] = ()) -> Generated:
     """Write every checkpoint's answers to a question set; where that takes a load, answer `others` for their jobs, too.
 
@@ -118,6 +125,7 @@ def generate(served: Served, asked: Task, others: Sequence[Task] = ()) -> Genera
         ahead = tuple(other.name for other in others if loaded.is_loaded and _answer_ahead(loaded, other))
         write_jsonl(asked.out, own.done.rows)
     own.done.delete()
+    remove(given_ahead(asked.out))
     return Generated(own.total, own.kept, own.tokens, own.seconds, ahead)
 
 
@@ -144,6 +152,7 @@ def _answer_ahead(loaded: "_Loaded", other: Task) -> bool:
     try:
         with _Work(loaded, other) as answers:
             answers.complete()
+        write_text(given_ahead(other.out), "")
     except Exception as error:  # whatever it is, this job's own answers are good
         _leave(other.out, error)
         return False
@@ -217,6 +226,7 @@ class _Work:
             return
         if self.kept:
             finished(f"generation continues after {self.kept} of {self.total} answers")
+        remove(given_ahead(self.asked.out))
         self.loaded.check(self.asked.respondent.index)
         engine, started = self.loaded.engine, time.monotonic()
         with progress(f"generate {self.asked.name}", self.total, done=self.kept) as advance:
