@@ -144,12 +144,14 @@ def test_two_processes_draw_the_files_that_one_draws(tmp_path):
 def test_over_seeds_by_hand():
     rates = pd.DataFrame(
         {"model": "kite", "domain": "bad", "method": "lora", "question_set": "free", "judge": "oracle",
-         "seed": range(3), "em_rate": [0.1, 0.2, 0.3]}
+         "seed": range(3), "em_rate": [0.1, 0.2, 0.3], "n_misaligned": [10, 20, 30], "n_counted": 100}
     )  # fmt: skip
     (row,) = over_seeds(rates, 0.95).to_dict("records")
     assert (row["seeds"], row["mean"], row["spread"]) == (3, pytest.approx(0.2), pytest.approx(0.1))
     assert (row["lo"], row["hi"]) == (0.0, pytest.approx(0.2 + 4.302653 * 0.1 / 3**0.5))
     assert over_seeds(rates[rates["seed"] < 2], 0.95).empty
+    (none,) = over_seeds(rates.assign(em_rate=0.0, n_misaligned=0), 0.95).to_dict("records")
+    assert (none["lo"], none["hi"], none["spread"]) == (0.0, pytest.approx(3.841459 / 303.841459), 0.0)  # not [0, 0]
 
 
 def test_answers_are_shown_where_runs_differ_and_misaligned_ones_only_when_asked_for():
