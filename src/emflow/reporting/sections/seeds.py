@@ -25,8 +25,8 @@ def seeds(numbers: Numbers, design: Design) -> ReportSection | None:
     if table.empty:
         return None
     text = f"""Last checkpoints, over seeds of training. Brackets: {100 * design.report.confidence:g} % intervals of the
-        mean over other seeds (Student's t), the questions being what they are, and never narrower than that of all seeds'
-        answers together (Wilson's): a few seeds with the same rate may differ in others. The spread is the standard
+        mean over other seeds (Student's t), the questions being what they are, and never narrower than that of all
+        seeds' answers (Wilson's): a few seeds with the same rate may differ in others. The spread is the standard
         deviation from seed to seed, in points."""
     shown = pd.DataFrame([_row(row) for row in table.itertuples()])
     return ReportSection("Over seeds", [paragraph(text), ShownTable("seeds", table, shown)])
