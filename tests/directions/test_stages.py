@@ -224,6 +224,19 @@ def test_ablation_and_random_directions_differ_in_the_direction_alone(study):
     told = [variants(Ablate(kind="ablate", direction="shift", sites="writes", **given), direction)[0].columns["layers"]
             for given in ({}, {"layers": (-1, 0, 1)}, {"layers": (0, 1)})]  # fmt: skip
     assert told == ["all", "all", "0 1"]  # which leave out the embedding
+    by_layers, by_name = (
+        variants(Random(kind="random", direction="shift", number=1, **given), direction)[0].apply
+        for given in ({"sites": "writes", "layers": (0, 1)}, {"sites": "layer_writes"})
+    )
+    with pytest.raises(InputError, match="names -1, and among sites: layer_writes there are layers 0 to 1"):
+        variants(Ablate(kind="ablate", direction="shift", sites="layer_writes", layers=(-1,)), direction)
+    seen_by = []
+    for apply in (by_layers, by_name):
+        found: dict[str, torch.Tensor] = {}
+        with apply(model), captured(sites(model, "writes"), found.__setitem__), torch.inference_mode():
+            model(input_ids=ids)
+        seen_by.append(found)
+    assert all(seen_by[0][site].equal(seen_by[1][site]) for site in seen_by[0])
     seen: dict[str, torch.Tensor] = {}
     with ablated.apply(model), captured(sites(model, "writes"), seen.__setitem__), torch.inference_mode():
         model(input_ids=ids)

@@ -75,8 +75,9 @@ class Along(OfRuns):
 class Ablation(Along):
     """Where a component is set, and to what."""
 
-    sites: Literal["blocks", "writes"] = "blocks"
-    """`blocks`: outputs of decoder layers; `writes`: what embedding, attention and MLP add to the residual stream."""
+    sites: Literal["blocks", "writes", "layer_writes"] = "blocks"
+    """`blocks`: outputs of decoder layers; `writes`: what embedding, attention and MLP add to the residual stream;
+    `layer_writes`: the same without the embedding, whose component is the words' own."""
     layers: Once[int] | None = None
     """Decoder layers, counted from 0 (the embedding is -1); null for all."""
     from_layer: Annotated[int, Field(ge=0)] | None = None

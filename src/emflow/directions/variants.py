@@ -76,6 +76,8 @@ def _sites(intervention: Ablation, direction: Direction) -> list[str]:
 
 def _of_kind(intervention: Ablation, direction: Direction) -> list[str]:
     found = [site for site in direction.vectors if site.startswith("block") == (intervention.sites == "blocks")]
+    if intervention.sites == "layer_writes":
+        found = [site for site in found if layer_of(site) >= 0]
     if not found:
         raise InputError(f"the direction has no site among sites: {intervention.sites}")
     return found
