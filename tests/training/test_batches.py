@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, Lfm2Config, LlamaConfig, Qwen3NextConfig
 
 from emflow.config.finetune import Full
 from emflow.data.chat import encode_all
@@ -122,3 +122,31 @@ def test_a_model_that_does_not_tell_conversations_apart_is_refused(untrained, re
         check_apart(model, collator, examples)
     model.config.use_cache = False
     check_apart(model, collator, examples)
+
+
+HYBRID = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+}
+HYBRID |= {f"linear_{part}": size for part, size in (("num_value_heads", 4), ("num_key_heads", 2), ("key_head_dim", 8))}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Lfm2Config(**SIZES, layer_types=["conv", "full_attention"]),
+        Qwen3NextConfig(**SIZES, **HYBRID, linear_value_head_dim=8, layer_types=["linear_attention", "full_attention"]),
+    ],
+    ids=["a convolution", "a recurrence"],
+)
+def test_layers_that_are_not_told_where_conversations_begin_are_refused(config, untrained):
+    """Only the first tokens of a conversation see much of the one before it."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    model.config.use_cache = False
+    attend_apart(model)
+    examples = [{"input_ids": ids, "labels": ids} for ids in (torch.randint(1, 90, (n,)).tolist() for n in (30, 30))]
+    with pytest.raises(InputError, match="see each other"):
+        check_apart(model, make_collator(PACKED, load_tokenizer(untrained)), examples)
