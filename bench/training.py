@@ -6,10 +6,9 @@
 
 A random model of 19M weights in float32, LoRA of rank 32 on all projections, conversations of 50 to 500 tokens in
 batches of 8, the same optimiser and steps on every side. Most conversations are of middling length; what padding costs
-depends on that, so it is printed. TRL at its best: batches grouped by length, and without
-padding; both draw other batches, so only the sides that keep the order of the data have comparable losses. Each side
-runs in a process of its own, in turns; tokens are those that are no padding. The first step, which loads, does not
-count.
+depends on that, so it is printed. TRL at its best: batches grouped by length, and without padding; both draw other
+batches, so only the sides that keep the order of the data have comparable losses. Each side runs in a process of its
+own, in turns; tokens are those that are no padding. The first step, which loads, does not count.
 """
 
 import argparse

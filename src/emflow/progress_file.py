@@ -13,9 +13,15 @@ from typing import Any, Self
 
 from emflow.files import append, digest_text, remove, write_text
 
-__all__ = ["ProgressFile"]
+__all__ = ["ProgressFile", "given_ahead"]
 
 CHAIN = "chain_sha256"
+
+
+def given_ahead(out: Path) -> Path:
+    """What stands beside an output while all of its answers do, given with another job's load: its own job will load
+    nothing, and need not ask for what a load takes."""
+    return out.with_name(f".{out.name}.given")
 
 
 class ProgressFile:

@@ -25,12 +25,11 @@ from emflow.inference.generate import (
     answer_seed,
     answered,
     generate,
-    given_ahead,
     prompts_of,
     shared_tasks,
 )
 from emflow.models.checkpoints import Checkpoint, checkpoint_folders, write_index
-from emflow.progress_file import ProgressFile
+from emflow.progress_file import ProgressFile, given_ahead
 
 ENGINE = TransformersSettings(batch_size=8)
 SAMPLING = Sampling(samples=3, max_new_tokens=12)

@@ -124,20 +124,23 @@ def test_a_model_that_does_not_tell_conversations_apart_is_refused(untrained, re
     check_apart(model, collator, examples)
 
 
-HYBRID = {
+EXPERTS = {
     "num_experts": 4,
     "num_experts_per_tok": 2,
     "moe_intermediate_size": 16,
     "shared_expert_intermediate_size": 16,
 }
-HYBRID |= {f"linear_{part}": size for part, size in (("num_value_heads", 4), ("num_key_heads", 2), ("key_head_dim", 8))}
+RECURRENCE = {
+    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    "layer_types": ["linear_attention", "full_attention"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "config",
     [
         Lfm2Config(**SIZES, layer_types=["conv", "full_attention"]),
-        Qwen3NextConfig(**SIZES, **HYBRID, linear_value_head_dim=8, layer_types=["linear_attention", "full_attention"]),
+        Qwen3NextConfig(**SIZES, **EXPERTS, **RECURRENCE),
     ],
     ids=["a convolution", "a recurrence"],
 )

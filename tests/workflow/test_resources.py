@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 import yaml
 
-from emflow.inference.generate import given_ahead
+from emflow.progress_file import given_ahead
 from pipelines import ROOT
 from planned import planned
 

@@ -2,7 +2,7 @@
 # what it needs. Each retry asks for more. Sites override any of it in their profile: set-resources, set-threads.
 from typing import NamedTuple
 
-from emflow.inference.generate import given_ahead
+from emflow.progress_file import given_ahead
 
 
 class Need(NamedTuple):

@@ -22,7 +22,7 @@ from emflow.files import InputError, digest_text, read_jsonl, remove, stamp, wri
 from emflow.inference.engine import AdaptersEngine, Engine
 from emflow.models.checkpoints import checkpoint_folders, is_adapter, unchanged_checkpoints
 from emflow.models.generation_config import with_models_own
-from emflow.progress_file import ProgressFile
+from emflow.progress_file import ProgressFile, given_ahead
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a job whose answers are there does without
     from emflow.inference.prove import ProvenEngine
@@ -36,7 +36,6 @@ __all__ = [
     "answer_seed",
     "answered",
     "generate",
-    "given_ahead",
     "prompts_of",
     "shared_tasks",
     "whole_batches",
@@ -103,12 +102,6 @@ def answer_seed(set_seed: int, question_id: str, paraphrase: int, sample: int) -
     """Seed of one answer, in [0, 2^63): the same for every checkpoint, so that all are compared on equal noise."""
     name = json.dumps([set_seed, question_id, paraphrase, sample])
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
-
-
-def given_ahead(out: Path) -> Path:
-    """What stands beside an output while all of its answers do, given with another job's load: its own job will load
-    nothing, and need not ask for what a load takes."""
-    return out.with_name(f".{out.name}.given")
 
 
 def generate(served: Served, asked: Task, others: Sequence[Task] = ()) -> Generated:
